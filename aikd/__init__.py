@@ -1,0 +1,1 @@
+"""AI-KD, reproduced: adversarial learning and implicit regularization for self-knowledge distillation."""

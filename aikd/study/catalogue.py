@@ -1,0 +1,95 @@
+"""The data sets the project knows, as published: Table 1's facts and the transforms of section 4.1."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from aikd.study.fields import Count, Flag, Fraction, Section, Whole
+
+Category = Literal["coarse", "fine-grained"]
+Triple = tuple[Fraction, Fraction, Fraction]
+
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+
+class Transform(Section):
+    """How stored images become network inputs."""
+
+    size: Count
+    """Side of the square network input, in pixels."""
+    crop: Literal["padded", "resized"] = "padded"
+    """Training crop: at a random offset after zero padding, or random area and aspect resized to `size`."""
+    padding: Whole = 4
+    """Zero padding of the padded crop, in pixels on each side."""
+    flip: Flag = True
+    """Random horizontal flip in training."""
+    resize: Count | None = None
+    """Evaluation: resize the short side to this many pixels before the centre crop; none: do not resize."""
+    mean: Triple | None = None
+    """Channel means (fraction) to normalise with; none: those of the training images."""
+    std: Triple | None = None
+    """Channel standard deviations (fraction); none: those of the training images."""
+
+    @model_validator(mode="after")
+    def _mean_and_std_together(self) -> Self:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std are given together or not at all")
+        return self
+
+
+class DataSet(Section):
+    """One published data set."""
+
+    label: str
+    """Name in tables and figures."""
+    category: Category
+    """Coarse sets tell species apart, fine-grained ones their kinds (Table 1)."""
+    classes: Count
+    train: Count
+    """Training images."""
+    test: Count
+    """Evaluation images; the paper calls them valid."""
+    transform: Transform
+
+
+_FINE_GRAINED = Transform(size=224, crop="resized", resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def _fine_grained(label: str, classes: int, train: int, test: int) -> DataSet:
+    return DataSet(
+        label=label, category="fine-grained", classes=classes, train=train, test=test, transform=_FINE_GRAINED
+    )
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "cifar100": DataSet(
+        label="CIFAR-100",
+        category="coarse",
+        classes=100,
+        train=50_000,
+        test=10_000,
+        transform=Transform(size=32),
+    ),
+    "tiny_imagenet": DataSet(
+        label="Tiny-ImageNet",
+        category="coarse",
+        classes=200,
+        train=100_000,
+        test=10_000,
+        transform=Transform(size=32, crop="resized", resize=32),
+    ),
+    "cub200": _fine_grained("CUB-200-2011", 200, 5_994, 5_794),
+    "stanford_dogs": _fine_grained("Stanford Dogs", 120, 12_000, 8_580),
+    "mit67": _fine_grained("MIT-67", 67, 5_360, 1_340),
+    "fgvc_aircraft": _fine_grained("FGVC Aircraft", 100, 6_667, 3_333),
+    # Real handwritten digits that ship inside scikit-learn. Mirrored digits are no digits, so no flip.
+    "digits": DataSet(
+        label="Digits",
+        category="coarse",
+        classes=10,
+        train=901,
+        test=896,
+        transform=Transform(size=8, padding=1, flip=False),
+    ),
+}

@@ -1,0 +1,138 @@
+"""Checks what a schema cannot: that every name in a study refers to something, and every setting is a method's."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, get_args
+
+from aikd.errors import UserError
+from aikd.study import outputs, queries
+from aikd.study.augmentation import AUGMENTATIONS
+from aikd.study.catalogue import DATA_SETS, Transform
+from aikd.study.explain import allowed, explaining
+from aikd.study.fields import flatten, unflatten
+from aikd.study.methods import METHODS, method_spec
+from aikd.study.run import Run
+from aikd.study.schema import Architecture, DataEntry, Recipe, Study
+
+
+def check_references(study: Study) -> None:
+    """Check every reference and setting.
+
+    Raises:
+        UserError: names the offending key with its full path, what was found and what is allowed.
+    """
+    if len(set(study.seeds)) < len(study.seeds):
+        raise UserError(f"seeds: found {study.seeds}; each seed may stand once")
+    for name, model in study.models.items():
+        if model.architecture is None:
+            note = " (a model without `architecture` is named after one)"
+            _known(f"models.{name}{note}", [name], get_args(Architecture))
+    for name, entry in study.data.items():
+        _check_data(study, name, entry)
+    _check_methods(study)
+    for name, output in [*study.tables.items(), *study.figures.items()]:
+        _check_output(study, f"{'tables' if name in study.tables else 'figures'}.{name}", name, output)
+
+
+def check_run(study: Study, run: Run) -> None:
+    """Check that the study can train a run, whether or not a table asks for it.
+
+    Raises:
+        UserError: the study has no such data set, or no such model on it.
+    """
+    _known("data", [run.dataset], study.data)
+    _known(f"data.{run.dataset}.models", [run.model], study.data[run.dataset].models)
+
+
+def _check_data(study: Study, name: str, entry: DataEntry) -> None:
+    where = f"data.{name}"
+    _known("data", [name], DATA_SETS)
+    _known(f"{where}.models", entry.models, study.models)
+    with explaining(f"{where}.recipe", Recipe):
+        study.recipe_for(name)
+    with explaining(f"{where}.transform", Transform):
+        study.dataset(name)
+    labels = [study.models[model].label for model in entry.models]
+    if len(set(labels)) < len(labels):
+        raise UserError(
+            f"{where}.models: two models share a label ({', '.join(labels)}); give them their own"
+        )
+
+
+def _check_methods(study: Study) -> None:
+    for name, entry in study.methods.items():
+        where, method = f"methods.{name}", entry.method or name
+        _known(where if entry.method is None else f"{where}.method", [method], METHODS)
+        _check_settings(f"{where}.settings", method, entry.settings)
+        for i, when in enumerate(entry.when):
+            _known(f"{where}.when.{i}.data", when.data or [], study.data)
+            _known(f"{where}.when.{i}.models", when.models or [], study.models)
+            _check_settings(f"{where}.when.{i}.settings", method, when.settings)
+
+
+def _check_settings(where: str, method: str, settings: dict[str, Any]) -> None:
+    spec = method_spec(method)
+    with explaining(where, spec.settings):
+        try:
+            nested = unflatten(settings)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
+        spec.check(nested)
+
+
+def _check_output(study: Study, where: str, name: str, output: outputs.Table | outputs.Figure) -> None:
+    names: dict[str, Iterable[str]] = {"data": study.data, "model": study.models}
+    names |= dict.fromkeys(("method", "methods", "calibrated"), study.methods)
+    for field, known in names.items():
+        found = getattr(output, field, None) or []
+        _known(f"{where}.{field}", [found] if isinstance(found, str) else found, known)
+    match output:
+        case outputs.ReliabilityFigure():
+            labels = {model.label: None for model in study.models.values()}
+            _known(f"{where}.family", [output.family], labels)
+        case outputs.OneModel() | outputs.TsneFigure():
+            here = f"{where}.model (on data.{output.data})"
+            _known(here, [output.model], study.data[output.data].models)
+    if isinstance(output, outputs.AblationTable):
+        _check_rows(study, where, output)
+    if isinstance(output, outputs.HeatmapFigure | outputs.CurvesFigure):
+        for axis in output.axes:
+            _check_axis(study, where, output.method, axis)
+    # Settings that are fine each on its own may not go together: building the runs tells.
+    with _located(where):
+        queries.spec(study, name)
+
+
+def _check_rows(study: Study, where: str, table: outputs.AblationTable) -> None:
+    for i, row in enumerate(table.rows):
+        name = row.method or table.method
+        _known(f"{where}.rows.{i}.method", [name], study.methods)
+        _known(f"{where}.rows.{i}.augmentation", [row.augmentation], AUGMENTATIONS)
+        method = study.methods[name].method or name
+        _check_settings(f"{where}.rows.{i}.settings", method, row.settings)
+        _known(f"{where}.settings", table.settings, _setting_names(method))
+
+
+def _check_axis(study: Study, where: str, name: str, axis: outputs.Axis) -> None:
+    method = study.methods[name].method or name
+    _known(f"{where}: setting", [axis.setting], _setting_names(method))
+    for value in axis.values:
+        _check_settings(f"{where}: {axis.setting} = {value}", method, {axis.setting: value})
+
+
+def _setting_names(method: str) -> list[str]:
+    return list(flatten(method_spec(method).defaults.model_dump()))
+
+
+def _known(where: str, found: Iterable[str], names: Iterable[str]) -> None:
+    for name in found:
+        if name not in names:
+            allowed(where, name, names)
+
+
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None

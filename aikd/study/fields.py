@@ -1,0 +1,89 @@
+"""Building blocks of the study's schema: a base model that refuses unknown keys, and numbers as YAML writes them."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+
+Scalar = bool | int | float | str
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def _typed(value: Any) -> Any:
+    """A number or truth value that arrived as text.
+
+    YAML 1.1 reads `5e-4` as a string (it wants `5.0e-4`), and Snakemake hands on the values inside
+    `--config 'seeds=[0]'` as strings; everybody means the number.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if _NUMBER.fullmatch(value):
+        return int(value) if value.lstrip("+-").isdecimal() else float(value)
+    return value
+
+
+def _setting_value(value: Any) -> Any:
+    if not isinstance(value, Scalar):
+        raise ValueError(f"found {value!r}; allowed: a number, text, true or false")
+    return _typed(value)
+
+
+_Typed = BeforeValidator(_typed)
+Number = Annotated[float, _Typed, Strict(), Field(allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
+Whole = Annotated[int, _Typed, Strict(), Field(ge=0)]
+Count = Annotated[int, _Typed, Strict(), Field(ge=1)]
+Flag = Annotated[bool, _Typed, Strict()]
+SettingValue = Annotated[Scalar, BeforeValidator(_setting_value)]
+# Names become folders, wildcards and LaTeX labels, so they stay plain.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """A part of the study: frozen, and every key in it must be known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"critic": {"norm": "layer"}}` → `{"critic.norm": "layer"}`; an empty section stays as it is."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
+    return flat
+
+
+def unflatten(flat: dict[str, Any]) -> dict[str, Any]:
+    """`{"critic.norm": "layer"}` → `{"critic": {"norm": "layer"}}`; a key may be nested already.
+
+    Raises:
+        ValueError: a key is given twice, or both as a value and as a section.
+    """
+    nested: dict[str, Any] = {}
+    for key, value in _leaves(flat):
+        where: Any = nested
+        for section in key if value == {} else key[:-1]:
+            where = where.setdefault(section, {})
+            if not isinstance(where, dict):
+                raise ValueError(f"{'.'.join(key)!r}: {section!r} has a value already")
+        if value != {}:
+            if key[-1] in where:
+                raise ValueError(f"{'.'.join(key)!r} is given more than once")
+            where[key[-1]] = value
+    return nested
+
+
+def _leaves(nested: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Keys, split at their dots, with their values; an empty section counts as a value."""
+    for name, value in nested.items():
+        key = (*prefix, *str(name).split("."))
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, key)
+        else:
+            yield key, value

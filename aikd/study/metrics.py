@@ -1,0 +1,28 @@
+"""The metrics that tables and figures may ask for: label, unit, direction, printed decimals."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MetricName = Literal["top1_error", "top5_error", "f1", "ece", "gap", "nll", "brier"]
+Scheme = Literal["none", "crossfit", "oracle", "holdout"]
+"""Temperature scaling: none, cross-fitted on the evaluation set, fitted and scored on it, or fitted on a hold-out."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is printed and compared."""
+
+    label: str
+    decimals: int
+    best: Literal["low", "high", "zero"]
+
+
+METRICS: dict[MetricName, Metric] = {
+    "top1_error": Metric("Top-1 error (%)", 2, "low"),
+    "top5_error": Metric("Top-5 error (%)", 2, "low"),
+    "f1": Metric("F1 (macro)", 3, "high"),
+    "ece": Metric("ECE (%)", 2, "low"),
+    "gap": Metric("Confidence gap (%)", 2, "zero"),
+    "nll": Metric("NLL (nats)", 3, "low"),
+    "brier": Metric("Brier score", 3, "low"),
+}

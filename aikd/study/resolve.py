@@ -1,0 +1,41 @@
+"""A run with everything that decides its outcome, as plain data: what a training command is given."""
+
+from typing import Any
+
+from aikd.study.augmentation import CutoutSettings
+from aikd.study.run import Run
+from aikd.study.schema import Study
+
+RECIPE_VERSION = 1
+"""Raised by hand when the mathematics of training changes: every run is then trained again."""
+
+
+def resolve(study: Study, run: Run) -> dict[str, Any]:
+    """All settings of a run, defaults included. Two equal results are the same training.
+
+    What only changes how fast it runs or how often it is looked at (threads, device, `evaluate_every`) is not
+    in it, so that turning such a knob retrains nothing.
+    """
+    dataset, entry, model = study.dataset(run.dataset), study.data[run.dataset], study.models[run.model]
+    augmentation = getattr(study.augmentations, run.augmentation)
+    if isinstance(augmentation, CutoutSettings) and augmentation.side is None:
+        augmentation = CutoutSettings(side=max(1, dataset.transform.size // 4))
+    return {
+        "recipe_version": RECIPE_VERSION,
+        "run": run.path,
+        "data": {
+            "name": run.dataset,
+            "classes": dataset.classes,
+            "transform": dataset.transform.model_dump(mode="json"),
+            "images_per_class": entry.images_per_class,
+            "holdout_per_class": entry.holdout_per_class,
+        },
+        "model": {"architecture": model.architecture or run.model}
+        | model.model_dump(mode="json", include={"width", "growth", "blocks"}),
+        "method": run.method,
+        "settings": run.full_settings.model_dump(mode="json"),
+        "augmentation": {"name": run.augmentation} | augmentation.model_dump(mode="json"),
+        "recipe": study.recipe_for(run.dataset).model_dump(mode="json"),
+        "superior": superior.path if (superior := run.superior) else None,
+        "seed": run.seed,
+    }

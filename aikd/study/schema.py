@@ -1,0 +1,148 @@
+"""The study file: everything that is trained, evaluated, tabulated and drawn."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from aikd.study.augmentation import Augmentations
+from aikd.study.catalogue import DATA_SETS, DataSet, Transform
+from aikd.study.fields import Count, Flag, Fraction, Name, Number, Positive, Section, Whole
+from aikd.study.metrics import Scheme
+from aikd.study.outputs import Figure, Table
+
+Seeds = Annotated[list[Whole], Field(min_length=1)]
+
+
+class Recipe(Section):
+    """How every run is trained (section 4.2)."""
+
+    epochs: Count = 300
+    batch_size: Count = 128
+    learning_rate: Positive = 0.1
+    """Initial learning rate of SGD."""
+    milestones: list[Count] = [150, 225]
+    """0-based epochs from which the learning rate is multiplied by `decay` once more."""
+    decay: Positive = 0.1
+    momentum: Fraction = 0.9
+    nesterov: Flag = True
+    weight_decay: Annotated[Number, Field(ge=0)] = 5e-4
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the networks' forward and backward; losses and the critic are always fp32."""
+    channels_last: Flag = True
+    """Memory layout of images and convolutions."""
+
+    @model_validator(mode="after")
+    def _milestones_inside(self) -> Self:
+        if self.milestones != sorted(set(self.milestones)) or any(m >= self.epochs for m in self.milestones):
+            raise ValueError(
+                f"milestones {self.milestones} must rise and lie below epochs ({self.epochs}): "
+                "give both when you change one"
+            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class DataEntry(Section):
+    """A data set in the study."""
+
+    models: Annotated[list[Name], Field(min_length=1)]
+    """Models trained on it."""
+    label: str | None = None
+    """Name in tables and figures; none: the catalogue's."""
+    recipe: dict[str, Any] = {}
+    """Recipe keys that differ on this data set."""
+    transform: dict[str, Any] = {}
+    """Transform keys that differ from the catalogue's."""
+    images_per_class: Count | None = None
+    """Train on that many images of each class; none: on all."""
+    holdout_per_class: Whole = 0
+    """Training images of each class kept away from training, for calibration or model choice."""
+
+
+Architecture = Literal["preact_resnet18", "resnet18", "densenet121", "densenet121_3x3"]
+
+
+class ModelEntry(Section):
+    """A network."""
+
+    label: str
+    """Name in tables; models that share it are one family (`ResNet-18` is PreAct on 32-pixel sets)."""
+    architecture: Architecture | None = None
+    """None: the entry's own name."""
+    width: Count | None = None
+    """Channels of the first stage of a ResNet; none: 64."""
+    growth: Count | None = None
+    """Growth rate of a DenseNet; none: 32."""
+    blocks: Annotated[list[Count], Field(min_length=4, max_length=4)] | None = None
+    """Blocks in each of the four stages; none: the architecture's own."""
+
+
+class When(Section):
+    """Settings for some data sets or models only."""
+
+    data: list[Name] | None = None
+    category: Literal["coarse", "fine-grained"] | None = None
+    models: list[Name] | None = None
+    settings: dict[str, Any]
+
+
+class MethodEntry(Section):
+    """A method in the study; its key is what tables and figures refer to."""
+
+    method: Name | None = None
+    """The method's code name; none: the entry's own key."""
+    label: str | None = None
+    """Name in tables; none: the method's own."""
+    settings: dict[str, Any] = {}
+    """Settings that differ from the method's defaults."""
+    when: list[When] = []
+    """Further settings, each on some data sets or models; later ones win."""
+
+
+class Calibration(Section):
+    """How confidence is measured and scaled (section 4.3, Table 3)."""
+
+    bins: Count = 15
+    """Equal-width bins of the expected calibration error."""
+    folds: Annotated[Count, Field(ge=2)] = 5
+    """Folds of the cross-fitted temperature."""
+    scheme: Annotated[Scheme, Field()] = "crossfit"
+    """Which temperature the +TS rows show; the others stand in all_runs.csv."""
+
+
+class Study(Section):
+    """A study: what is trained, how, and what is made of it."""
+
+    name: Name
+    """`paper` writes to results/, any other name to results/<name>/."""
+    seeds: Seeds = [0, 1, 2]
+    recipe: Recipe = Recipe()
+    data: Annotated[dict[Name, DataEntry], Field(min_length=1)]
+    models: Annotated[dict[Name, ModelEntry], Field(min_length=1)]
+    methods: Annotated[dict[Name, MethodEntry], Field(min_length=1)]
+    augmentations: Augmentations = Augmentations()
+    calibration: Calibration = Calibration()
+    evaluate_every: Count = 1
+    """Epochs between two looks at the evaluation set while training; the last epoch is always evaluated.
+    Changing it retrains nothing."""
+    threads: Count = 1
+    """CPU threads of a training or prediction job. Changing it retrains nothing."""
+    tables: dict[Name, Table] = {}
+    figures: dict[Name, Figure] = {}
+
+    @property
+    def results(self) -> Path:
+        """Folder of everything the study produces."""
+        return Path("results") if self.name == "paper" else Path("results") / self.name
+
+    def dataset(self, name: str) -> DataSet:
+        """The data set with the study's own label and transform."""
+        published, entry = DATA_SETS[name], self.data[name]
+        transform = Transform.model_validate(published.transform.model_dump() | entry.transform)
+        return published.model_copy(update={"transform": transform, "label": entry.label or published.label})
+
+    def recipe_for(self, dataset: str) -> Recipe:
+        """The recipe on one data set."""
+        return Recipe.model_validate(self.recipe.model_dump() | self.data[dataset].recipe)

@@ -1,0 +1,178 @@
+"""Tables and figures in terms of runs: all that is needed to draw one, as plain data that travels as JSON."""
+
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from types import GenericAlias
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from aikd.study.metrics import MetricName, Scheme
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Base: every spec is plain data, converts to and from JSON, and knows the runs it reads."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        hints = get_type_hints(cls)
+        return cls(**{f.name: _build(hints[f.name], data[f.name]) for f in fields(cls)})
+
+    @property
+    def runs(self) -> list[str]:
+        """Paths of all runs read, each once, in order of appearance."""
+        return list(dict.fromkeys(_walk_runs(self)))
+
+
+@dataclass(frozen=True)
+class Cell(Spec):
+    """One number: a metric over the seeds of one setting."""
+
+    metric: MetricName
+    paths: tuple[str, ...]
+    """Run paths, one a seed."""
+    scheme: Scheme = "none"
+    """Temperature scaling applied."""
+
+
+@dataclass(frozen=True)
+class Row(Spec):
+    """A line of a table; cells of one block and column compete for best and second."""
+
+    header: tuple[str, ...]
+    block: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class TableSpec(Spec):
+    """A table of numbers (Tables 2 to 7)."""
+
+    name: str
+    caption: str
+    headers: tuple[str, ...]
+    """Names of the leading columns."""
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class DataSetRow(Spec):
+    dataset: str
+    label: str
+    category: str
+
+
+@dataclass(frozen=True)
+class DataSetsSpec(Spec):
+    """Table 1; the counts come from what was really prepared."""
+
+    name: str
+    caption: str
+    rows: tuple[DataSetRow, ...]
+
+
+@dataclass(frozen=True)
+class Curve(Spec):
+    """One line of a reliability diagram; its seeds are pooled."""
+
+    label: str
+    method: str
+    """Name in the study: gives the colour, which a method keeps over all figures."""
+    paths: tuple[str, ...]
+    scheme: Scheme
+
+
+@dataclass(frozen=True)
+class Panel(Spec):
+    title: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class ReliabilitySpec(Spec):
+    """Figures 4 and 5."""
+
+    name: str
+    caption: str
+    methods: tuple[str, ...]
+    """All methods of the study, in order."""
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class TsneColumn(Spec):
+    label: str
+    path: str
+    superior: str
+    """Path of the Baseline run with the same seed."""
+
+
+@dataclass(frozen=True)
+class TsneSpec(Spec):
+    """Figure 6."""
+
+    name: str
+    caption: str
+    title: str
+    columns: tuple[TsneColumn, ...]
+    classes: int
+    images_per_class: int | None
+    perplexity: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class HeatmapSpec(Spec):
+    """Figure 7a: `cells[y][x]`."""
+
+    name: str
+    caption: str
+    title: str
+    x_label: str
+    x_values: tuple[str, ...]
+    y_label: str
+    y_values: tuple[str, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Line(Spec):
+    label: str
+    values: tuple[float, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class CurvesSpec(Spec):
+    """Figure 7b."""
+
+    name: str
+    caption: str
+    title: str
+    lines: tuple[Line, ...]
+
+
+TableSpecs = TableSpec | DataSetsSpec
+FigureSpecs = ReliabilitySpec | TsneSpec | HeatmapSpec | CurvesSpec
+
+
+def _build(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and not isinstance(hint, GenericAlias) and issubclass(hint, Spec):
+        return hint.from_json(value)
+    if get_origin(hint) is tuple:
+        return tuple(_build(get_args(hint)[0], item) for item in value)
+    return value
+
+
+def _walk_runs(item: Any) -> list[str]:
+    if isinstance(item, TsneColumn):
+        return [item.path, item.superior]
+    if isinstance(item, Cell | Curve):
+        return list(item.paths)
+    if isinstance(item, tuple):
+        return [path for part in item for path in _walk_runs(part)]
+    if is_dataclass(item):
+        return [path for f in fields(item) for path in _walk_runs(getattr(item, f.name))]
+    return []

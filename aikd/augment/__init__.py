@@ -1,0 +1,39 @@
+"""Augmentation: an epoch's random numbers are drawn first, then whole batches are transformed at once."""
+
+from aikd.augment.draws import (
+    Crops,
+    EpochDraws,
+    Mix,
+    batch_sizes,
+    draw_crops,
+    draw_epoch,
+    draw_mix,
+)
+from aikd.augment.geometry import (
+    CropTensors,
+    crops_to,
+    normalise,
+    padded_crop,
+    resize_and_centre_crop,
+    resized_crop,
+)
+from aikd.augment.mixing import MixTensors, apply_mix, mixes_to
+
+__all__ = [
+    "CropTensors",
+    "Crops",
+    "EpochDraws",
+    "Mix",
+    "MixTensors",
+    "apply_mix",
+    "batch_sizes",
+    "crops_to",
+    "draw_crops",
+    "draw_epoch",
+    "draw_mix",
+    "mixes_to",
+    "normalise",
+    "padded_crop",
+    "resize_and_centre_crop",
+    "resized_crop",
+]

@@ -1,0 +1,7 @@
+"""`python -m aikd`: the command line."""
+
+import sys
+
+from aikd.cli import main
+
+sys.exit(main())

@@ -1,0 +1,181 @@
+"""The command line. Every rule of the workflow is one of these commands; each imports only what it needs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aikd.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, or 1 with one message on what a user can mend."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (UserError, OSError) as error:
+        # OSError: a full disk, a missing permission; the system's own words name the file.
+        print(f"aikd {options.name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check a study file and say what it would train."""
+    from aikd.study import queries
+    from aikd.study.load import load_study
+
+    study = load_study(options.study)
+    print(f"{options.study}: study {study.name!r} is valid; results go to {study.results}/")
+    for target in queries.targets(study):
+        print(f"{target:12} {len(queries.runs_of(study, queries.outputs_of(study, target))):5} runs")
+    print(f"{'all':12} {len(queries.runs_of(study)):5} distinct runs")
+
+
+def settings(options: argparse.Namespace) -> None:
+    """Print the resolved settings of a run: what `aikd train` is given."""
+    from aikd.study.check import check_run
+    from aikd.study.load import load_study
+    from aikd.study.resolve import resolve
+    from aikd.study.run import Run
+
+    study, run = load_study(options.study), Run.from_path(options.run)
+    check_run(study, run)
+    print(json.dumps(resolve(study, run)))
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Print the JSON schema of study files, for editors."""
+    from aikd.study.schema import Study
+
+    print(json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Prepare a data set: decode its images once and describe them in manifest.json."""
+    from aikd.engine.sources import prepare as prepare_source
+
+    folder = options.data / options.dataset
+    manifest = prepare_source(options.dataset, folder)
+    counts = f"{manifest['train']} training and {manifest['test']} evaluation images"
+    print(f"{options.dataset}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train one run from its resolved settings."""
+    from aikd.engine import jobs
+
+    jobs.train(_json(options.settings), options.results, options.data, options.evaluate_every)
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Predict the evaluation set with a trained run: logits, features, labels."""
+    from aikd.engine import jobs
+
+    jobs.predict(options.run, options.results, options.data)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Compute a run's metrics from its predictions, before and after temperature scaling."""
+    from aikd.engine.evaluation import evaluate
+
+    evaluate(options.run, options.results, options.bins, options.folds)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Write a table as LaTeX, CSV and Markdown."""
+    from aikd.results.tables import write_table
+    from aikd.study.specs import DataSetsSpec, TableSpec
+
+    kinds = {"datasets": DataSetsSpec, "numbers": TableSpec}
+    write_table(_spec(options.spec, kinds), options.results, options.data, options.to)
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw a figure as PDF and PNG."""
+    from aikd.results.figures import write_figure
+    from aikd.study import specs
+
+    kinds = {
+        "reliability": specs.ReliabilitySpec,
+        "tsne": specs.TsneSpec,
+        "heatmap": specs.HeatmapSpec,
+        "curves": specs.CurvesSpec,
+    }
+    write_figure(_spec(options.spec, kinds), options.results, options.to)
+
+
+def collect(options: argparse.Namespace) -> None:
+    """Gather the metrics of all runs into one CSV file, one row a run."""
+    from aikd.results.aggregate import write_all_runs
+
+    write_all_runs(options.results, _json(options.runs)["runs"], options.to)
+
+
+def _json(text: str) -> dict[str, Any]:
+    """JSON given on the command line, or in a file as `@FILE`."""
+    try:
+        data = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{text[:60]}: not JSON ({error}); `aikd settings RUN` prints what is meant"
+        ) from None
+    if not isinstance(data, dict):
+        raise UserError(f"{text[:60]}: expected a JSON object")
+    return data
+
+
+def _spec(text: str, kinds: dict[str, Any]) -> Any:
+    data = _json(text)
+    try:
+        return kinds[data.pop("kind")].from_json(data)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"--spec: not one of {', '.join(kinds)} ({type(error).__name__}: {error})") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aikd", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def command(function: Any, *shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            function.__name__, help=function.__doc__, description=function.__doc__, parents=shared
+        )
+        sub.set_defaults(command=function)
+        return sub
+
+    study = _shared("--study", type=Path, default=Path("config.yaml"), help="study file (config.yaml)")
+    results = _shared("--results", type=Path, default=Path("results"), help="the study's results (results)")
+    data = _shared("--data", type=Path, default=Path("data"), help="folder of all prepared data (data)")
+    run = _shared("run", help="path of the run, for example digits/preact_resnet18/aikd/omega=1/seed1")
+    to = _shared("--to", type=Path, required=True, help="where to write")
+    text = "JSON, or @FILE that holds it"
+    spec = _shared("--spec", required=True, help=f"which runs go where: {text}")
+
+    c = command(check)
+    c.add_argument(
+        "study", nargs="?", type=Path, default=Path("config.yaml"), help="study file (config.yaml)"
+    )
+    command(settings, run, study)
+    command(schema)
+    command(prepare, data).add_argument("dataset", help="name of the data set")
+    c = command(train, results, data)
+    c.add_argument("--settings", required=True, help=f"the run's resolved settings: {text}")
+    c.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations (1)")
+    command(predict, run, results, data)
+    c = command(calibrate, run, results)
+    c.add_argument("--bins", type=int, default=15, help="equal-width bins of the calibration error (15)")
+    c.add_argument("--folds", type=int, default=5, help="folds of the cross-fitted temperature (5)")
+    command(table, spec, results, data, to)
+    command(figure, spec, results, to)
+    command(collect, results, to).add_argument("--runs", required=True, help=f'{{"runs": [paths]}}: {text}')
+    return parser
+
+
+def _shared(*names: str, **options: Any) -> argparse.ArgumentParser:
+    """One argument that several commands have."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(*names, **options)
+    return parser

@@ -1,0 +1,144 @@
+"""The jobs that need a device: train a run, predict with it."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from aikd.engine.data import Images
+from aikd.engine.device import choose_device, device_name
+from aikd.engine.history import write_history
+from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
+from aikd.engine.precision import Precision
+from aikd.engine.provenance import revision, versions
+from aikd.engine.store import Prepared
+from aikd.engine.training import Row, Trainer, holdout_data, test_data
+from aikd.errors import UserError
+from aikd.files import replacing, write_json
+from aikd.models import logits_and_features
+from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
+from aikd.study.resolve import RECIPE_VERSION
+
+
+def train(settings: dict[str, Any], results: Path, data: Path, evaluate_every: int) -> None:
+    """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
+
+    Args:
+        settings: the run's resolved settings.
+        results: the study's results, where the superior model is found, too.
+        data: folder of all prepared data.
+        evaluate_every: epochs between two looks at the evaluation set.
+
+    Raises:
+        UserError: the data or the superior model do not fit the settings, or a loss is not finite.
+    """
+    started = time.time()
+    _check_settings(settings)
+    prepared, device = _open_data(settings, data), choose_device()
+    superior = None
+    if settings["superior"]:
+        superior = load_superior(results / RUNS / settings["superior"], settings, prepared)
+    trainer = Trainer(settings, prepared, superior, device, evaluate_every)
+    print(f"{settings['run']}: {len(trainer.train)} images on {device_name(device)}", file=sys.stderr)
+    history = trainer.run(lambda row: _report(row, settings["recipe"]["epochs"]))
+    folder = results / RUNS / settings["run"]
+    save_model(folder / MODEL, trainer.student, settings["run"])
+    write_history(folder / HISTORY, history)
+    write_json(folder / SUMMARY, _summary(settings, trainer, history, time.time() - started))
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Settings printed by another version of the project must not train something else under an old name."""
+    found = settings.get("recipe_version")
+    if found != RECIPE_VERSION:
+        raise UserError(
+            f"--settings: recipe_version is {found}, this version trains {RECIPE_VERSION}; "
+            "`aikd settings RUN` prints the settings anew"
+        )
+
+
+def _report(row: Row, epochs: int) -> None:
+    test = "" if row["test_error"] is None else f"  test {row['test_error']:6.2f} %"
+    print(
+        f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  train {row['train_error']:6.2f} %"
+        f"{test}  {row['images_per_second']:.0f} images/s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _summary(
+    settings: dict[str, Any], trainer: Trainer, history: list[Row], seconds: float
+) -> dict[str, Any]:
+    best = min((row for row in history if row["test_error"] is not None), key=lambda row: row["test_error"])
+    return {
+        "run": settings["run"],
+        "settings": settings,
+        "epochs": len(history),
+        "images": len(trainer.train),
+        "parameters": sum(p.numel() for p in trainer.student.parameters()),
+        "final": {key: history[-1][key] for key in ("train_error", "test_error")},
+        # Logged for those who want to know; the last epoch is the result.
+        "best": {key: best[key] for key in ("epoch", "test_error")},
+        "seconds": round(seconds, 2),
+        "images_per_second": round(
+            len(trainer.train) * len(history) / sum(row["seconds"] for row in history), 1
+        ),
+        "device": device_name(trainer.precision.device),
+        "threads": torch.get_num_threads(),
+        "precision": trainer.precision.name,
+        "revision": revision(),
+        "versions": versions(),
+    }
+
+
+def predict(run: str, results: Path, data: Path) -> None:
+    """Predict the evaluation set with a trained run; writes `predictions.safetensors` into its folder.
+
+    Holds logits fp32 [N, C], penultimate features fp16 [N, F], labels int64 [N]; where the study holds training
+    images out, also `holdout_logits` and `holdout_labels`. Metadata: run, data set.
+
+    Raises:
+        UserError: the model is missing or damaged, or the data is not that of the run.
+    """
+    folder, device = results / RUNS / run, choose_device()
+    settings = trained_settings(folder)
+    prepared = _open_data(settings, data)
+    model = load_trained(folder, settings, prepared)
+    recipe = settings["recipe"]
+    precision = Precision(recipe["precision"], device, recipe["channels_last"])
+    model = precision.place(model).eval()
+    logits, features, labels = _outputs(model, test_data(settings, prepared, precision), precision)
+    tensors = {"logits": logits, "features": features.half(), "labels": labels}
+    if holdout := holdout_data(settings, prepared, precision):
+        tensors["holdout_logits"], _, tensors["holdout_labels"] = _outputs(model, holdout, precision)
+    with replacing(folder / PREDICTIONS) as temporary:
+        save_file(tensors, temporary, metadata={"run": settings["run"], "dataset": settings["data"]["name"]})
+
+
+def _outputs(model: torch.nn.Module, images: Images, precision: Precision) -> tuple[Tensor, Tensor, Tensor]:
+    logits, features, labels = [], [], []
+    with torch.inference_mode():
+        for batch, batch_labels in images.evaluation():
+            with precision.autocast():
+                batch_logits, batch_features = logits_and_features(model, batch)
+            logits.append(batch_logits.float().cpu())
+            features.append(batch_features.float().cpu())
+            labels.append(batch_labels.cpu())
+    return torch.cat(logits), torch.cat(features), torch.cat(labels)
+
+
+def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
+    """The prepared data of a run, refused where it is not what the settings describe."""
+    prepared = Prepared.open(data / settings["data"]["name"])
+    for key in ("name", "classes"):
+        if prepared.manifest[key] != settings["data"][key]:
+            raise UserError(
+                f"{prepared.folder / MANIFEST}: {key} is {prepared.manifest[key]!r}, but {settings['run']} "
+                f"needs {settings['data'][key]!r}"
+            )
+    return prepared

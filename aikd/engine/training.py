@@ -1,0 +1,193 @@
+"""The training loop. It knows epochs, batches and the optimiser, and nothing of any method."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aikd.augment import batch_sizes
+from aikd.engine.data import Images, TrainingData, training_positions
+from aikd.engine.history import first_not_finite
+from aikd.engine.precision import Precision
+from aikd.engine.store import Prepared
+from aikd.errors import UserError
+from aikd.methods import Batch, Method, Setup, load_method
+from aikd.models import build
+from aikd.optimisers import SGD
+from aikd.streams import Stream, torch_seed
+
+Row = dict[str, Any]
+
+
+class Trainer:
+    """One run in training.
+
+    Args:
+        settings: the run's resolved settings.
+        prepared: its data set.
+        superior: the superior model S^Sup, if the settings name one.
+        evaluate_every: epochs between two looks at the evaluation set; the last epoch is always evaluated.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        prepared: Prepared,
+        superior: nn.Module | None,
+        device: torch.device,
+        evaluate_every: int = 1,
+    ) -> None:
+        self.settings, self.recipe, self.evaluate_every = settings, settings["recipe"], evaluate_every
+        self.precision = Precision(self.recipe["precision"], device, self.recipe["channels_last"])
+        self.train = training_data(settings, prepared, self.precision)
+        self.test = test_data(settings, prepared, self.precision)
+
+        stream = Stream.SUPERIOR_INIT if settings["method"] == "baseline" else Stream.STUDENT_INIT
+        self.student = self.precision.place(network(settings, prepared, torch_seed(settings["seed"], stream)))
+        self.forward = self.precision.network(self.student)
+        self.optimiser = SGD(
+            self.student.parameters(),
+            lr=self.recipe["learning_rate"],
+            momentum=self.recipe["momentum"],
+            nesterov=self.recipe["nesterov"],
+            weight_decay=self.recipe["weight_decay"],
+            fused=device.type in ("cpu", "cuda"),
+        )
+        self.scaler = self.precision.scaler()
+        self.method = self._method(prepared.manifest["classes"], superior)
+
+    def _method(self, classes: int, superior: nn.Module | None) -> Method:
+        method, settings = load_method(self.settings["method"], self.settings["settings"])
+        batch_size = self.recipe["batch_size"]
+        return method(
+            Setup(
+                settings=settings,
+                classes=classes,
+                images=len(self.train),
+                epochs=self.recipe["epochs"],
+                steps=len(batch_sizes(len(self.train), batch_size)),
+                batch_size=batch_size,
+                seed=self.settings["seed"],
+                device=self.precision.device,
+                superior=self.precision.frozen(superior) if superior else None,
+                freeze=self.precision.frozen,
+            )
+        )
+
+    def run(self, report: Callable[[Row], None]) -> list[Row]:
+        """Train all epochs; `report` gets each epoch's row of the history as it is done.
+
+        Raises:
+            UserError: a loss term turned NaN or infinite.
+        """
+        history = []
+        for epoch in range(self.recipe["epochs"]):
+            history.append(self.epoch(epoch))
+            report(history[-1])
+        return history
+
+    def epoch(self, epoch: int) -> Row:
+        """Train one epoch (counted from 0); returns its row of the history."""
+        started = time.perf_counter()
+        rate = learning_rate(self.recipe, epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.student.train()
+        self.method.begin_epoch(epoch)
+        log = [self._step(batch) for batch in self._batches(epoch)]
+        self.method.end_epoch(self.student)
+        means = self._means(log, epoch)
+        seconds = time.perf_counter() - started
+        last = epoch + 1 == self.recipe["epochs"]
+        looked = last or (epoch + 1) % self.evaluate_every == 0
+        return {
+            "epoch": epoch + 1,
+            "learning_rate": rate,
+            **means,
+            "test_error": self.test_error() if looked else None,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(len(self.train) / seconds, 1),
+        }
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        settings, partners = self.settings, self.method.wants_partners
+        return self.train.epoch(
+            settings["seed"], epoch, self.recipe["batch_size"], settings["augmentation"], partners
+        )
+
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of the student; returns the scalars to log, still on the device."""
+        step = self.method.step(self.forward, batch)
+        self.optimiser.zero_grad()
+        self.scaler.scale(step.loss).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        error = 100 * batch.targets.error(step.logits)
+        return {
+            name: x.detach() for name, x in {"loss": step.loss, **step.terms, "train_error": error}.items()
+        }
+
+    def test_error(self) -> float:
+        """Top-1 error of the student on the evaluation set, in percent."""
+        self.student.eval()
+        wrong = torch.zeros((), device=self.precision.device)
+        with torch.inference_mode():
+            for images, labels in self.test.evaluation():
+                wrong += (self.forward(images).argmax(1) != labels).sum()
+        return 100 * wrong.item() / len(self.test)
+
+    def _means(self, log: list[dict[str, Tensor]], epoch: int) -> dict[str, float]:
+        """Means of the logged scalars over the epoch's steps."""
+        names = list(log[0])
+        # The only point of an epoch where the host waits for the device.
+        values = torch.stack([torch.stack(list(scalars.values())).float() for scalars in log]).cpu().double()
+        if bad := first_not_finite(names, values.tolist()):
+            name, step = bad
+            raise UserError(
+                f"{self.settings['run']}: {name} is {values[step - 1, names.index(name)].item()} in epoch "
+                f"{epoch + 1}, step {step} of {len(values)}; lower recipe.learning_rate, or look at the method's "
+                "settings"
+            )
+        return dict(zip(names, values.mean(0).tolist(), strict=True))
+
+
+def learning_rate(recipe: dict[str, Any], epoch: int) -> float:
+    """Learning rate in an epoch counted from 0: divided at every milestone reached."""
+    reached = sum(epoch >= milestone for milestone in recipe["milestones"])
+    rate: float = recipe["learning_rate"] * recipe["decay"] ** reached
+    return rate
+
+
+def network(settings: dict[str, Any], prepared: Prepared, seed: int) -> nn.Module:
+    """A freshly initialised network of the run's kind."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(settings["model"], prepared.manifest["classes"], prepared.images("train").shape[1])
+
+
+def training_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> TrainingData:
+    """The training images that the run's settings choose."""
+    kept, _ = _positions(settings, prepared)
+    images, labels = prepared.images("train")[kept], prepared.labels("train")[kept]
+    return TrainingData(prepared, settings["data"], images, labels, precision)
+
+
+def test_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> Images:
+    """The evaluation set."""
+    return Images(prepared, settings["data"], prepared.images("test"), prepared.labels("test"), precision)
+
+
+def holdout_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> Images | None:
+    """The training images held out from training; None where the study holds none out."""
+    _, held = _positions(settings, prepared)
+    if not len(held):
+        return None
+    images, labels = prepared.images("train")[held], prepared.labels("train")[held]
+    return Images(prepared, settings["data"], images, labels, precision)
+
+
+def _positions(settings: dict[str, Any], prepared: Prepared) -> tuple[Any, Any]:
+    data = settings["data"]
+    return training_positions(prepared.labels("train"), data["images_per_class"], data["holdout_per_class"])

@@ -1,0 +1,17 @@
+"""The study: checked before anything else, and asked by all other rules."""
+
+import sys
+
+from aikd.errors import UserError
+from aikd.workflow import Workflow, code
+
+try:
+    w = Workflow(config)
+except UserError as error:
+    sys.exit(f"The study cannot be used:\n{error}")
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9_]+",
+    run=r"[^.].*/seed\d+",
+    name=r"[a-z0-9_]+",

@@ -1,0 +1,68 @@
+"""From models to metrics.
+
+Needs a trained run; makes its predictions, its metrics, and one file with the metrics of all runs.
+"""
+
+
+rule predict:
+    """Logits and penultimate features of the evaluation set."""
+    input:
+        f"{w.runs}/{{dataset}}/{{run}}/model.safetensors",
+        f"{w.runs}/{{dataset}}/{{run}}/train.json",
+    output:
+        f"{w.runs}/{{dataset}}/{{run}}/predictions.safetensors",
+    log:
+        f"{w.results}/logs/predict/{{dataset}}/{{run}}.log",
+    benchmark:
+        f"{w.results}/benchmarks/predict/{{dataset}}/{{run}}.jsonl"
+    threads: w.study.threads
+    resources:
+        gpu=1,
+    conda:
+        "../../envs/aikd.yaml"
+    shell:
+        "python -m aikd predict {wildcards.dataset:q}/{wildcards.run:q}"
+        " --results {w.results:q} --data data 2> {log:q}"
+
+
+rule calibrate:
+    """Errors, F1 and calibration, before and after temperature scaling."""
+    input:
+        f"{w.runs}/{{dataset}}/{{run}}/predictions.safetensors",
+        code=code("metrics.py", "calibration.py"),
+    output:
+        f"{w.runs}/{{dataset}}/{{run}}/metrics.json",
+    params:
+        calibration={"bins": w.study.calibration.bins, "folds": w.study.calibration.folds},
+    log:
+        f"{w.results}/logs/calibrate/{{dataset}}/{{run}}.log",
+    benchmark:
+        f"{w.results}/benchmarks/calibrate/{{dataset}}/{{run}}.jsonl"
+    conda:
+        "../../envs/aikd.yaml"
+    shell:
+        "python -m aikd calibrate {wildcards.dataset:q}/{wildcards.run:q} --results {w.results:q}"
+        " --bins {params.calibration[bins]} --folds {params.calibration[folds]} 2> {log:q}"
+
+
+rule all_runs:
+    """One row a run, with all metrics."""
+    input:
+        w.metrics(w.all_runs()),
+        code=code("results/aggregate.py"),
+    output:
+        report(
+            f"{w.results}/all_runs.csv",
+            category="Runs",
+            caption="../report/all_runs.rst",
+        ),
+    params:
+        runs=w.runs_json(),
+    log:
+        f"{w.results}/logs/all_runs.log",
+    benchmark:
+        f"{w.results}/benchmarks/all_runs.jsonl"
+    conda:
+        "../../envs/aikd.yaml"
+    shell:
+        "python -m aikd collect --runs {params.runs:q} --results {w.results:q} --to {output:q} 2> {log:q}"

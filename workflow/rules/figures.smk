@@ -1,0 +1,28 @@
+"""Figures.
+
+Needs the metrics of the runs in them, for t-SNE their predictions; makes `figures/figure_N.{pdf,png}`.
+"""
+
+
+rule figure:
+    """One figure as PDF and PNG."""
+    input:
+        w.inputs,
+        code=code("results/*.py", "results/figures/*.py", "study/metrics.py"),
+    output:
+        pdf=f"{w.results}/figures/{{name}}.pdf",
+        png=report(
+            f"{w.results}/figures/{{name}}.png",
+            category="Figures",
+            caption="../report/figure.rst",
+        ),
+    params:
+        spec=w.spec_json,
+    log:
+        f"{w.results}/logs/figures/{{name}}.log",
+    benchmark:
+        f"{w.results}/benchmarks/figures/{{name}}.jsonl"
+    conda:
+        "../../envs/aikd.yaml"
+    shell:
+        "python -m aikd figure --spec {params.spec:q} --results {w.results:q} --to {w.results:q}/figures 2> {log:q}"

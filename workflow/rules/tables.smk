@@ -1,0 +1,39 @@
+"""Tables.
+
+Needs the metrics of the runs in them; makes `tables/table_N.{tex,csv,md}`, and a target by each table's name.
+"""
+
+
+rule table:
+    """One table as LaTeX, CSV and Markdown."""
+    input:
+        w.inputs,
+        code=code("results/*.py", "study/metrics.py"),
+    output:
+        tex=f"{w.results}/tables/{{name}}.tex",
+        csv=report(
+            f"{w.results}/tables/{{name}}.csv",
+            category="Tables",
+            caption="../report/table.rst",
+        ),
+        md=f"{w.results}/tables/{{name}}.md",
+    params:
+        spec=w.spec_json,
+    log:
+        f"{w.results}/logs/tables/{{name}}.log",
+    benchmark:
+        f"{w.results}/benchmarks/tables/{{name}}.jsonl"
+    conda:
+        "../../envs/aikd.yaml"
+    shell:
+        "python -m aikd table --spec {params.spec:q} --results {w.results:q} --data data"
+        " --to {w.results:q}/tables 2> {log:q}"
+
+
+for target in w.targets():
+
+    rule:
+        name:
+            target
+        input:
+            w.files_of(target),

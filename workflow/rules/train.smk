@@ -1,0 +1,39 @@
+"""Training runs.
+
+Needs prepared data, and for methods that have one the superior model; makes a run's model, history and summary.
+"""
+
+
+rule pretrain:
+    """Train a Baseline run: a result of its own, and the superior model S^Sup of the other methods."""
+    input:
+        "data/{dataset}/manifest.json",
+    output:
+        model=f"{w.runs}/{{dataset}}/{{run}}/model.safetensors",
+        history=f"{w.runs}/{{dataset}}/{{run}}/history.csv",
+        summary=f"{w.runs}/{{dataset}}/{{run}}/train.json",
+    wildcard_constraints:
+        run=r"[a-z0-9_]+/baseline/.*seed\d+",
+    params:
+        settings=w.settings,
+    log:
+        f"{w.results}/logs/train/{{dataset}}/{{run}}.log",
+    benchmark:
+        f"{w.results}/benchmarks/train/{{dataset}}/{{run}}.jsonl"
+    threads: w.study.threads
+    resources:
+        gpu=1,
+    conda:
+        "../../envs/aikd.yaml"
+    shell:
+        "python -m aikd train --settings {params.settings:q} --evaluate-every {w.study.evaluate_every}"
+        " --results {w.results:q} --data data 2> {log:q}"
+
+
+use rule pretrain as train with:
+    # Any method but Baseline: after its superior model, if it learns from one.
+    input:
+        "data/{dataset}/manifest.json",
+        w.superior,
+    wildcard_constraints:
+        run=r"[a-z0-9_]+/(?!baseline/).*seed\d+",

@@ -1,7 +1,5 @@
 """The augmentations of Table 7, on top of a data set's own crop and flip (section 4.5)."""
 
-from pydantic import Field
-
 from aikd.study.fields import Count, Fraction, Positive, Section
 
 
@@ -35,10 +33,14 @@ class CutMixSettings(Section):
 class Augmentations(Section):
     """Settings of each augmentation, the same for every run of the study that uses it."""
 
-    standard: StandardSettings = Field(default=StandardSettings())
-    cutout: CutoutSettings = Field(default=CutoutSettings())
-    mixup: MixupSettings = Field(default=MixupSettings())
-    cutmix: CutMixSettings = Field(default=CutMixSettings())
+    standard: StandardSettings = StandardSettings()
+    """Nothing more."""
+    cutout: CutoutSettings = CutoutSettings()
+    """One blank square in every image."""
+    mixup: MixupSettings = MixupSettings()
+    """Images averaged in pairs."""
+    cutmix: CutMixSettings = CutMixSettings()
+    """A box of each image from another."""
 
 
 AUGMENTATIONS: tuple[str, ...] = tuple(Augmentations.model_fields)

@@ -8,11 +8,14 @@ from aikd.errors import UserError
 from aikd.study import outputs, queries
 from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.catalogue import DATA_SETS, Transform
-from aikd.study.explain import allowed, explaining
+from aikd.study.explain import allowed, explaining, show
 from aikd.study.fields import flatten, unflatten
 from aikd.study.methods import METHODS, method_spec
 from aikd.study.run import Run
-from aikd.study.schema import Architecture, DataEntry, Recipe, Study
+from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
+
+RULES = {"all", "all_runs", "calibrate", "figure", "predict", "prepare", "pretrain", "table", "train"}
+"""Names that the workflow's rules have already."""
 
 
 def check_references(study: Study) -> None:
@@ -24,12 +27,14 @@ def check_references(study: Study) -> None:
     if len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"seeds: found {study.seeds}; each seed may stand once")
     for name, model in study.models.items():
-        if model.architecture is None:
-            note = " (a model without `architecture` is named after one)"
-            _known(f"models.{name}{note}", [name], get_args(Architecture))
+        _check_model(f"models.{name}", name, model)
     for name, entry in study.data.items():
         _check_data(study, name, entry)
     _check_methods(study)
+    for name in study.tables.keys() & study.figures.keys():
+        raise UserError(f"figures.{name}: a table has this name; each table and figure needs its own")
+    for name in (study.tables.keys() | study.figures.keys()) & RULES:
+        raise UserError(f"{name}: a step of the workflow has this name; a table or figure needs another")
     for name, output in [*study.tables.items(), *study.figures.items()]:
         _check_output(study, f"{'tables' if name in study.tables else 'figures'}.{name}", name, output)
 
@@ -44,6 +49,17 @@ def check_run(study: Study, run: Run) -> None:
     _known(f"data.{run.dataset}.models", [run.model], study.data[run.dataset].models)
 
 
+def _check_model(where: str, name: str, model: ModelEntry) -> None:
+    if model.architecture is None:
+        note = " (a model without `architecture` is named after one)"
+        _known(f"{where}{note}", [name], get_args(Architecture))
+    architecture = model.architecture or name
+    foreign = "width" if architecture.startswith("densenet") else "growth"
+    if getattr(model, foreign) is not None:
+        scale = "growth" if foreign == "width" else "width"
+        raise UserError(f"{where}.{foreign}: {architecture} has none; it is scaled by {scale} and blocks")
+
+
 def _check_data(study: Study, name: str, entry: DataEntry) -> None:
     where = f"data.{name}"
     _known("data", [name], DATA_SETS)
@@ -52,6 +68,10 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
         study.recipe_for(name)
     with explaining(f"{where}.transform", Transform):
         study.dataset(name)
+    if study.calibration.scheme == "holdout" and not entry.holdout_per_class:
+        raise UserError(
+            f"{where}.holdout_per_class: found 0, but calibration.scheme is holdout and needs some"
+        )
     labels = [study.models[model].label for model in entry.models]
     if len(set(labels)) < len(labels):
         raise UserError(
@@ -63,21 +83,18 @@ def _check_methods(study: Study) -> None:
     for name, entry in study.methods.items():
         where, method = f"methods.{name}", entry.method or name
         _known(where if entry.method is None else f"{where}.method", [method], METHODS)
-        _check_settings(f"{where}.settings", method, entry.settings)
+        _check_settings(f"{where}.settings", method, entry.settings, {})
         for i, when in enumerate(entry.when):
             _known(f"{where}.when.{i}.data", when.data or [], study.data)
             _known(f"{where}.when.{i}.models", when.models or [], study.models)
-            _check_settings(f"{where}.when.{i}.settings", method, when.settings)
+            _check_settings(f"{where}.when.{i}.settings", method, when.settings, entry.settings)
 
 
-def _check_settings(where: str, method: str, settings: dict[str, Any]) -> None:
+def _check_settings(where: str, method: str, settings: dict[str, Any], under: dict[str, Any]) -> None:
+    """Check settings on top of those `under` them, which may need each other: weights sum to 1 only together."""
     spec = method_spec(method)
     with explaining(where, spec.settings):
-        try:
-            nested = unflatten(settings)
-        except ValueError as error:
-            raise UserError(f"{where}: {error}") from None
-        spec.check(nested)
+        spec.check(unflatten(queries.on_top(flatten(unflatten(under)), settings)))
 
 
 def _check_output(study: Study, where: str, name: str, output: outputs.Table | outputs.Figure) -> None:
@@ -88,16 +105,15 @@ def _check_output(study: Study, where: str, name: str, output: outputs.Table | o
         _known(f"{where}.{field}", [found] if isinstance(found, str) else found, known)
     match output:
         case outputs.ReliabilityFigure():
-            labels = {model.label: None for model in study.models.values()}
-            _known(f"{where}.family", [output.family], labels)
+            models = [model for data in output.data or study.data for model in study.data[data].models]
+            _known(f"{where}.family", [output.family], dict.fromkeys(study.models[m].label for m in models))
         case outputs.OneModel() | outputs.TsneFigure():
             here = f"{where}.model (on data.{output.data})"
             _known(here, [output.model], study.data[output.data].models)
     if isinstance(output, outputs.AblationTable):
         _check_rows(study, where, output)
     if isinstance(output, outputs.HeatmapFigure | outputs.CurvesFigure):
-        for axis in output.axes:
-            _check_axis(study, where, output.method, axis)
+        _check_axes(study, where, output)
     # Settings that are fine each on its own may not go together: building the runs tells.
     with _located(where):
         queries.spec(study, name)
@@ -109,15 +125,26 @@ def _check_rows(study: Study, where: str, table: outputs.AblationTable) -> None:
         _known(f"{where}.rows.{i}.method", [name], study.methods)
         _known(f"{where}.rows.{i}.augmentation", [row.augmentation], AUGMENTATIONS)
         method = study.methods[name].method or name
-        _check_settings(f"{where}.rows.{i}.settings", method, row.settings)
+        under = queries.settings_for(study, name, table.data, table.model)
+        _check_settings(f"{where}.rows.{i}.settings", method, row.settings, under)
         _known(f"{where}.settings", table.settings, _setting_names(method))
 
 
-def _check_axis(study: Study, where: str, name: str, axis: outputs.Axis) -> None:
-    method = study.methods[name].method or name
-    _known(f"{where}: setting", [axis.setting], _setting_names(method))
-    for value in axis.values:
-        _check_settings(f"{where}: {axis.setting} = {value}", method, {axis.setting: value})
+def _check_axes(study: Study, where: str, figure: outputs.HeatmapFigure | outputs.CurvesFigure) -> None:
+    method = study.methods[figure.method].method or figure.method
+    if isinstance(figure, outputs.HeatmapFigure):
+        axes = {"x": figure.x, "y": figure.y}
+    else:
+        axes = {f"axes.{i}": axis for i, axis in enumerate(figure.axes)}
+    for key, axis in axes.items():
+        _known(f"{where}.{key}.setting", [axis.setting], _setting_names(method))
+        for i, value in enumerate(axis.values):
+            if isinstance(figure, outputs.CurvesFigure) and not isinstance(value, int | float):
+                raise UserError(
+                    f"{where}.{key}.values.{i}: found {show(value)}; a curve is drawn over numbers"
+                )
+    if isinstance(figure, outputs.HeatmapFigure) and figure.x.setting == figure.y.setting:
+        raise UserError(f"{where}.y.setting: found {show(figure.y.setting)} on both axes; each needs its own")
 
 
 def _setting_names(method: str) -> list[str]:

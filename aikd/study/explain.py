@@ -33,8 +33,8 @@ def allowed(key: str, found: Any, names: Iterable[str]) -> NoReturn:
 def show(value: Any) -> str:
     """A value as the user wrote it, cut short."""
     try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # no JSON, such as a date, or a value that contains itself
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # a key that is no text, or a value that contains itself
         text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
 

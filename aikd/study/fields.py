@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
+from aikd.study.explain import show
+
 Scalar = bool | int | float | str
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -28,20 +30,22 @@ def _typed(value: Any) -> Any:
 
 def _setting_value(value: Any) -> Any:
     if not isinstance(value, Scalar):
-        raise ValueError(f"found {value!r}; allowed: a number, text, true or false")
+        raise ValueError(f"found {show(value)}; allowed: a number, text, true or false")
     return _typed(value)
 
 
-_Typed = BeforeValidator(_typed)
-Number = Annotated[float, _Typed, Strict(), Field(allow_inf_nan=False)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-Positive = Annotated[Number, Field(gt=0)]
-Whole = Annotated[int, _Typed, Strict(), Field(ge=0)]
-Count = Annotated[int, _Typed, Strict(), Field(ge=1)]
-Flag = Annotated[bool, _Typed, Strict()]
+# Typed comes last: bounds after it would be missing from the JSON schema.
+Typed = BeforeValidator(_typed)
+NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), Typed]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), Typed]
+Fraction = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False), Typed]
+Whole = Annotated[int, Strict(), Field(ge=0), Typed]
+Count = Annotated[int, Strict(), Field(ge=1), Typed]
+Flag = Annotated[bool, Strict(), Typed]
 SettingValue = Annotated[Scalar, BeforeValidator(_setting_value)]
 # Names become folders, wildcards and LaTeX labels, so they stay plain.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
+Names = Annotated[list[Name], Field(min_length=1)]
 
 
 class Section(BaseModel):

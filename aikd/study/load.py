@@ -18,15 +18,11 @@ def load_study(path: Path) -> Study:
         UserError: the file cannot be read, or something in it is not allowed; names the file and the key.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    try:
-        return check_study(data)
+        return check_study(_parse(path))
     except UserError as error:
         raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply, or a value that contains itself") from None
 
 
 def check_study(data: Any) -> Study:
@@ -43,15 +39,24 @@ def check_study(data: Any) -> Study:
     return study
 
 
+def _parse(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read ({error})") from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        # PyYAML lets errors of its conversions through: the date 2024-13-45 is a ValueError.
+        raise UserError(f"not YAML: {' '.join(str(error).split())}") from None
+
+
 class _StrictLoader(yaml.SafeLoader):
     """YAML in which a key stands once: the second would silently win."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key {key!r} stands twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+            seen.add((key.tag, key.value))
+        return node

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from aikd.study.explain import allowed
-from aikd.study.fields import Count, Fraction, Number, Positive, Section
+from aikd.study.fields import Count, Fraction, NonNegative, Positive, Section, Typed
 
 
 class MethodSettings(Section):
@@ -32,7 +32,7 @@ class CSKDSettings(MethodSettings):
 
     temperature: Positive = 4.0
     """Temperature T of both distributions."""
-    weight: Annotated[Number, Field(ge=0)] = 1.0
+    weight: NonNegative = 1.0
     """Weight λ of the class-wise term: 1 on coarse sets, 3 on fine-grained ones in the published code."""
 
 
@@ -43,7 +43,7 @@ class TFKDSettings(MethodSettings):
     """Weight α of the teacher's term; cross-entropy has 1 - α. DenseNet-121: .9."""
     temperature: Positive = 6.0
     """Temperature T of both distributions. DenseNet-121: 20."""
-    kl_weight: Annotated[Number, Field(ge=0)] = 0.5
+    kl_weight: NonNegative = 0.5
     """Factor on the batch-mean KL: the published code's multiplier 50 over 100 classes."""
 
     @property
@@ -84,9 +84,9 @@ class CriticSettings(Section):
     """Adam's first moment decay."""
     beta2: Fraction = 0.9
     """Adam's second moment decay."""
-    penalty: Annotated[Number, Field(ge=0)] = 10.0
+    penalty: NonNegative = 10.0
     """Weight of the gradient penalty (λ in eq. 6)."""
-    slope: Annotated[Number, Field(ge=0, lt=1)] = 0.01
+    slope: Annotated[float, Strict(), Field(ge=0, lt=1, allow_inf_nan=False), Typed] = 0.01
     """Negative slope of the LeakyReLU."""
 
 
@@ -99,7 +99,7 @@ class AIKDSettings(MethodSettings):
     """Weight α_P of the previous epoch's term L_P (eq. 5)."""
     alpha_g: Fraction = 0.1
     """Weight α_G of the superior model's term L_G (eq. 4)."""
-    omega: Annotated[Number, Field(ge=0)] = 0.1
+    omega: NonNegative = 0.1
     """Weight ω of the adversarial term L_A (eq. 7); 0 leaves the critic out."""
     tau_p: Positive = 1.0
     """Temperature τ_P of L_P."""

@@ -4,8 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from aikd.study.fields import Count, Name, Positive, Scalar, Section, Whole
+from aikd.study.fields import Count, Name, Names, Positive, Section, SettingValue, Whole
 from aikd.study.metrics import MetricName
+
+Metrics = Annotated[list[MetricName], Field(min_length=1)]
 
 
 class _Output(Section):
@@ -16,20 +18,22 @@ class _Output(Section):
 class DataSetsTable(_Output):
     """Facts of the data sets (Table 1)."""
 
-    kind: Literal["datasets"] = "datasets"
-    data: list[Name] | None = None
+    kind: Literal["datasets"]
+    """Chooses this kind of table."""
+    data: Names | None = None
     """Data sets, in order; none: all of the study."""
 
 
 class ComparisonTable(_Output):
     """Methods against data sets (Tables 2 and 3)."""
 
-    kind: Literal["comparison"] = "comparison"
-    metrics: list[MetricName]
+    kind: Literal["comparison"]
+    """Chooses this kind of table."""
+    metrics: Metrics
     """One block of rows each."""
-    data: list[Name] | None = None
+    data: Names | None = None
     """Data sets, one column each; none: all of the study."""
-    methods: list[Name] | None = None
+    methods: Names | None = None
     """Methods, one row each; none: all of the study."""
     calibrated: list[Name] = []
     """Methods that get one more row, after temperature scaling, in blocks of calibration metrics."""
@@ -45,6 +49,7 @@ class AblationRow(Section):
     settings: dict[str, Any] = {}
     """Settings on top of the study's own for this method."""
     augmentation: Name = "standard"
+    """On top of the data set's own crop and flip."""
 
 
 class OneModel(_Output):
@@ -61,22 +66,27 @@ class OneModel(_Output):
 class AblationTable(OneModel):
     """Variants of a method on one data set and model (Tables 4 to 7)."""
 
-    kind: Literal["ablation"] = "ablation"
-    metrics: list[MetricName] = ["top1_error", "top5_error"]
+    kind: Literal["ablation"]
+    """Chooses this kind of table."""
+    metrics: Metrics = ["top1_error", "top5_error"]
     """One column each."""
     settings: list[str] = []
     """Settings shown as leading columns, dotted (`critic.fc1`); none: one column of row labels."""
     rows: Annotated[list[AblationRow], Field(min_length=1)]
+    """Variants, from top to bottom."""
 
 
 class ReliabilityFigure(_Output):
     """Reliability diagrams, one panel a data set (Figures 4 and 5)."""
 
-    kind: Literal["reliability"] = "reliability"
+    kind: Literal["reliability"]
+    """Chooses this kind of figure."""
     family: str
     """Label of the models shown: on each data set the model that carries it."""
-    data: list[Name] | None = None
-    methods: list[Name] | None = None
+    data: Names | None = None
+    """Data sets, one panel each; none: all of the study that have such a model."""
+    methods: Names | None = None
+    """Methods, one curve each; none: all of the study."""
     calibrated: list[Name] = []
     """Methods drawn once more after temperature scaling."""
 
@@ -84,16 +94,20 @@ class ReliabilityFigure(_Output):
 class TsneFigure(_Output):
     """t-SNE of penultimate features: methods by class, and student against superior (Figure 6)."""
 
-    kind: Literal["tsne"] = "tsne"
+    kind: Literal["tsne"]
+    """Chooses this kind of figure."""
     data: Name
+    """Data set."""
     model: Name
-    methods: Annotated[list[Name], Field(min_length=1)]
+    """Model."""
+    methods: Names
     """One column each."""
     classes: Count = 20
     """Number of classes shown, chosen by the seed, the same for every method."""
     images_per_class: Count | None = None
     """Evaluation images of each class; none: all."""
     perplexity: Positive = 30.0
+    """Effective number of neighbours of a point in t-SNE."""
     seed: Whole = 0
     """Chooses the classes, the start of the optimisation, and the run (its place in the study's seeds)."""
 
@@ -105,28 +119,30 @@ class Axis(Section):
     """Dotted name of the method's setting."""
     label: str | None = None
     """How plots call it; none: its name."""
-    values: Annotated[list[Scalar], Field(min_length=1)]
+    values: Annotated[list[SettingValue], Field(min_length=1)]
+    """Its values, in order."""
 
 
 class HeatmapFigure(OneModel):
     """Mean metric over a grid of two settings (Figure 7a)."""
 
-    kind: Literal["heatmap"] = "heatmap"
+    kind: Literal["heatmap"]
+    """Chooses this kind of figure."""
     metric: MetricName = "top1_error"
+    """Shown by colour and number, as the mean over the seeds."""
     x: Axis
+    """Setting from left to right."""
     y: Axis
-
-    @property
-    def axes(self) -> list[Axis]:
-        """Both axes."""
-        return [self.x, self.y]
+    """Setting from bottom to top."""
 
 
 class CurvesFigure(OneModel):
     """A metric with its spread along single settings, the others at the study's values (Figure 7b)."""
 
-    kind: Literal["curves"] = "curves"
+    kind: Literal["curves"]
+    """Chooses this kind of figure."""
     metric: MetricName = "top1_error"
+    """Shown as the mean with its spread over the seeds."""
     axes: Annotated[list[Axis], Field(min_length=1)]
     """One curve each."""
 

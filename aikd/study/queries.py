@@ -36,8 +36,18 @@ def settings_for(study: Study, name: str, dataset: str, model: str) -> dict[str,
             and (when.models is None or model in when.models)
         )
         if applies:
-            merged |= flatten(unflatten(when.settings))
+            merged = on_top(merged, when.settings)
     return merged
+
+
+def on_top(settings: dict[str, Any], further: dict[str, Any]) -> dict[str, Any]:
+    """Dotted settings with further ones on top, dotted too.
+
+    A weight moved on its own takes from, or gives to, cross-entropy.
+    """
+    further = flatten(unflatten(further))
+    moved = {"alpha_p", "alpha_g"} & further.keys()
+    return {key: value for key, value in settings.items() if not (moved and key == "alpha_ce")} | further
 
 
 def run_for(
@@ -50,12 +60,8 @@ def run_for(
     augmentation: str = STANDARD,
 ) -> Run:
     """The run of a method of the study, with further settings on top."""
-    own = settings_for(study, name, dataset, model)
-    further = flatten(unflatten(settings or {}))
-    if {"alpha_p", "alpha_g"} & further.keys():
-        # A weight moved on its own takes from, or gives to, cross-entropy.
-        own.pop("alpha_ce", None)
-    return Run(dataset, model, study.methods[name].method or name, own | further, augmentation, seed)
+    merged = on_top(settings_for(study, name, dataset, model), settings or {})
+    return Run(dataset, model, study.methods[name].method or name, merged, augmentation, seed)
 
 
 def superior_models(study: Study, runs: Sequence[Run]) -> list[Run]:
@@ -106,13 +112,18 @@ def runs_of(study: Study, names: Sequence[str] | None = None) -> list[Run]:
 def outputs_of(study: Study, target: str) -> list[str]:
     """Names of the tables or figures that a target stands for: `figure_7` means `figure_7a` and `figure_7b`."""
     names = [*study.tables, *study.figures]
-    return [name for name in names if name == target or name.rstrip("abcdefgh") == target]
+    return [name for name in names if target in (name, _number(name))]
 
 
 def targets(study: Study) -> list[str]:
     """What can be asked for by name: every table and figure, and figures by their number."""
     names = [*study.tables, *study.figures]
-    return list(dict.fromkeys(names + [n.rstrip("abcdefgh") for n in names if n[-2:-1].isdigit()]))
+    return list(dict.fromkeys(names + [_number(name) for name in names]))
+
+
+def _number(name: str) -> str:
+    """The number that a part of a figure stands under: `figure_7` for `figure_7a`; itself for any other name."""
+    return name[:-1] if name[-1].isalpha() and name[-2:-1].isdigit() else name
 
 
 def _paths(study: Study, dataset: str, model: str, name: str, **further: Any) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from aikd.study.fields import Scalar, flatten, unflatten
 from aikd.study.methods import DERIVED, MethodSettings, method_spec
 
 STANDARD = "standard"
-_SEED = re.compile(r"seed(0|[1-9]\d*)")
+_SEED = re.compile(r"seed(0|[1-9][0-9]{0,99})")
 
 
 @dataclass(frozen=True, order=True)
@@ -84,18 +84,21 @@ class Run:
         """
         parts = path.strip("/").split("/")
         seed = _SEED.fullmatch(parts[-1])
-        if len(parts) < 4 or not seed:
-            raise UserError(
-                f"run {path!r}: expected DATASET/MODEL/METHOD[/SETTING=VALUE,…][/AUGMENTATION]/seedN, "
-                "for example cifar100/preact_resnet18/aikd/omega=0.25/seed1"
-            )
+        malformed = UserError(
+            f"run {path!r}: expected DATASET/MODEL/METHOD[/SETTING=VALUE,…][/AUGMENTATION]/seedN, "
+            "for example cifar100/preact_resnet18/aikd/omega=0.25/seed1"
+        )
+        if len(parts) < 4 or not all(parts) or not seed:
+            raise malformed
         dataset, model, method, *rest = parts[:-1]
         settings: dict[str, Scalar] = {}
         if rest and "=" in rest[0]:
             settings = dict(_setting(pair, path) for pair in rest.pop(0).split(","))
         augmentation = rest.pop(0) if rest else STANDARD
+        if rest:
+            raise malformed
         run = cls(dataset, model, method, settings, augmentation, int(seed[1]))
-        if rest or run.path != path.strip("/"):
+        if run.path != path.strip("/"):
             raise UserError(f"run {path!r}: the canonical path of this run is {run.path!r}")
         return run
 

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from aikd.study.augmentation import Augmentations
-from aikd.study.catalogue import DATA_SETS, DataSet, Transform
-from aikd.study.fields import Count, Flag, Fraction, Name, Number, Positive, Section, Whole
-from aikd.study.metrics import Scheme
+from aikd.study.catalogue import DATA_SETS, Category, DataSet, Transform
+from aikd.study.fields import Count, Flag, Fraction, Name, Names, NonNegative, Positive, Section, Typed, Whole
 from aikd.study.outputs import Figure, Table
 
 Seeds = Annotated[list[Whole], Field(min_length=1)]
@@ -18,15 +17,21 @@ class Recipe(Section):
     """How every run is trained (section 4.2)."""
 
     epochs: Count = 300
+    """Passes over the training images."""
     batch_size: Count = 128
+    """Images a step."""
     learning_rate: Positive = 0.1
     """Initial learning rate of SGD."""
     milestones: list[Count] = [150, 225]
     """0-based epochs from which the learning rate is multiplied by `decay` once more."""
     decay: Positive = 0.1
+    """Factor on the learning rate at each milestone."""
     momentum: Fraction = 0.9
+    """Momentum of SGD."""
     nesterov: Flag = True
-    weight_decay: Annotated[Number, Field(ge=0)] = 5e-4
+    """Nesterov's form of the momentum."""
+    weight_decay: NonNegative = 5e-4
+    """L2 penalty of all parameters, as SGD's weight decay."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the networks' forward and backward; losses and the critic are always fp32."""
     channels_last: Flag = True
@@ -47,7 +52,7 @@ class Recipe(Section):
 class DataEntry(Section):
     """A data set in the study."""
 
-    models: Annotated[list[Name], Field(min_length=1)]
+    models: Names
     """Models trained on it."""
     label: str | None = None
     """Name in tables and figures; none: the catalogue's."""
@@ -82,10 +87,14 @@ class ModelEntry(Section):
 class When(Section):
     """Settings for some data sets or models only."""
 
-    data: list[Name] | None = None
-    category: Literal["coarse", "fine-grained"] | None = None
-    models: list[Name] | None = None
+    data: Names | None = None
+    """On these data sets; none: on all."""
+    category: Category | None = None
+    """On data sets of this category; none: of both."""
+    models: Names | None = None
+    """On these models; none: on all."""
     settings: dict[str, Any]
+    """Settings that hold there, on top of the method's own."""
 
 
 class MethodEntry(Section):
@@ -106,9 +115,9 @@ class Calibration(Section):
 
     bins: Count = 15
     """Equal-width bins of the expected calibration error."""
-    folds: Annotated[Count, Field(ge=2)] = 5
+    folds: Annotated[int, Strict(), Field(ge=2), Typed] = 5
     """Folds of the cross-fitted temperature."""
-    scheme: Annotated[Scheme, Field()] = "crossfit"
+    scheme: Literal["crossfit", "oracle", "holdout"] = "crossfit"
     """Which temperature the +TS rows show; the others stand in all_runs.csv."""
 
 
@@ -118,19 +127,28 @@ class Study(Section):
     name: Name
     """`paper` writes to results/, any other name to results/<name>/."""
     seeds: Seeds = [0, 1, 2]
+    """Every result is a mean over runs with these seeds."""
     recipe: Recipe = Recipe()
+    """How every run is trained."""
     data: Annotated[dict[Name, DataEntry], Field(min_length=1)]
+    """Data sets, in the order of tables and figures."""
     models: Annotated[dict[Name, ModelEntry], Field(min_length=1)]
+    """Networks, by the names that data sets, tables and figures use."""
     methods: Annotated[dict[Name, MethodEntry], Field(min_length=1)]
+    """Methods, in the order of tables and figures."""
     augmentations: Augmentations = Augmentations()
+    """Settings of Cutout, Mixup and CutMix."""
     calibration: Calibration = Calibration()
+    """How confidence is measured and scaled."""
     evaluate_every: Count = 1
     """Epochs between two looks at the evaluation set while training; the last epoch is always evaluated.
     Changing it retrains nothing."""
     threads: Count = 1
     """CPU threads of a training or prediction job. Changing it retrains nothing."""
     tables: dict[Name, Table] = {}
+    """Tables, each a target of its own: `snakemake table_2`."""
     figures: dict[Name, Figure] = {}
+    """Figures, each a target of its own; `figure_7` stands for `figure_7a` and `figure_7b`."""
 
     @property
     def results(self) -> Path:

@@ -59,6 +59,8 @@ class TableSpec(Spec):
 
 @dataclass(frozen=True)
 class DataSetRow(Spec):
+    """A data set by its names; its counts are read from its manifest."""
+
     dataset: str
     label: str
     category: str
@@ -86,6 +88,8 @@ class Curve(Spec):
 
 @dataclass(frozen=True)
 class Panel(Spec):
+    """The reliability diagram of one data set."""
+
     title: str
     curves: tuple[Curve, ...]
 
@@ -103,6 +107,8 @@ class ReliabilitySpec(Spec):
 
 @dataclass(frozen=True)
 class TsneColumn(Spec):
+    """A method's run, and the superior model it is shown against."""
+
     label: str
     path: str
     superior: str
@@ -139,6 +145,8 @@ class HeatmapSpec(Spec):
 
 @dataclass(frozen=True)
 class Line(Spec):
+    """A metric along the values of one setting, one cell a value."""
+
     label: str
     values: tuple[float, ...]
     cells: tuple[Cell, ...]

@@ -1,0 +1,239 @@
+"""What Snakemake asks of a study: files, settings and targets."""
+
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from aikd.cli import _spec
+from aikd.errors import UserError
+from aikd.study import queries, specs
+from aikd.study.check import RULES
+from aikd.study.resolve import resolve
+from aikd.study.run import Run
+from aikd.workflow import Workflow, code
+from tests.conftest import DEMO, PAPER, ROOT, changed, parsed
+
+PATH = "digits/preact_resnet18/aikd/omega=1/seed1"
+
+
+@pytest.fixture(scope="module")
+def paper() -> Workflow:
+    return Workflow(parsed(PAPER))
+
+
+@pytest.fixture(scope="module")
+def demo() -> Workflow:
+    return Workflow(parsed(DEMO))
+
+
+def wildcards(path: str) -> SimpleNamespace:
+    dataset, run = path.split("/", 1)
+    return SimpleNamespace(dataset=dataset, run=run)
+
+
+def name(target: str) -> SimpleNamespace:
+    return SimpleNamespace(name=target)
+
+
+# Where results go
+
+
+def test_the_paper_writes_to_results_and_any_other_study_to_a_folder_of_its_name(
+    paper: Workflow, demo: Workflow
+) -> None:
+    assert (paper.results, paper.runs) == ("results", "results/runs")
+    assert (demo.results, demo.runs) == ("results/demo", "results/demo/runs")
+
+
+@pytest.mark.parametrize(
+    ("target", "files"),
+    [
+        ("table_5", ["tables/table_5.tex", "tables/table_5.csv", "tables/table_5.md"]),
+        ("figure_4", ["figures/figure_4.pdf", "figures/figure_4.png"]),
+        ("figure_7b", ["figures/figure_7b.pdf", "figures/figure_7b.png"]),
+        (
+            "figure_7",
+            [f"figures/figure_7{part}.{kind}" for part in "ab" for kind in ("pdf", "png")],
+        ),
+        ("table_8", []),
+    ],
+)
+def test_a_target_stands_for_its_files(
+    paper: Workflow, demo: Workflow, target: str, files: list[str]
+) -> None:
+    assert paper.files_of(target) == [f"results/{file}" for file in files]
+    assert demo.files_of(target) == [f"results/demo/{file}" for file in files]
+
+
+def test_targets_are_all_tables_and_figures_and_the_figure_in_two_parts(
+    paper: Workflow, demo: Workflow
+) -> None:
+    expected = [f"table_{n}" for n in range(1, 8)] + [
+        "figure_4",
+        "figure_5",
+        "figure_6",
+        "figure_7a",
+        "figure_7b",
+    ]
+    assert sorted(paper.targets()) == sorted([*expected, "figure_7"])
+    assert paper.targets() == demo.targets()
+
+
+# What things are made of
+
+
+def test_tables_and_figures_are_made_of_metrics() -> None:
+    rows = [{"settings": {"omega": weight}} for weight in (0, 0.1, 1)]
+    inputs = Workflow(changed(parsed(DEMO), {"tables/table_5/rows": rows})).inputs(name("table_5"))
+    weights = ("omega=0/", "", "omega=1/")
+    runs = [f"digits/preact_resnet18/aikd/{weight}seed{seed}" for weight in weights for seed in range(3)]
+    assert inputs == [f"results/demo/runs/{run}/metrics.json" for run in runs]
+
+
+def test_t_sne_is_made_of_predictions_of_students_and_their_superior_model(demo: Workflow) -> None:
+    methods = ("cskd", "baseline", "tfkd", "pskd", "aikd")
+    files = [f"results/demo/runs/digits/preact_resnet18/{m}/seed0/predictions.safetensors" for m in methods]
+    assert demo.inputs(name("figure_6")) == files
+
+
+def test_the_table_of_data_sets_is_made_of_their_manifests(paper: Workflow) -> None:
+    sets = ("cifar100", "tiny_imagenet", "cub200", "stanford_dogs", "mit67", "fgvc_aircraft")
+    assert paper.inputs(name("table_1")) == [f"data/{dataset}/manifest.json" for dataset in sets]
+
+
+@pytest.mark.parametrize("file", [PAPER, DEMO])
+def test_every_input_belongs_to_a_run_that_is_trained(file: Any) -> None:
+    workflow = Workflow(parsed(file))
+    trained = set(workflow.metrics(workflow.all_runs(), file=""))
+    asked = {
+        f"{path.rsplit('/', 1)[0]}/"
+        for target in [*workflow.study.tables, *workflow.study.figures]
+        for path in workflow.inputs(name(target))
+        if path.startswith(workflow.runs)
+    }
+    assert asked == trained
+
+
+def test_no_run_is_named_twice(paper: Workflow) -> None:
+    runs = json.loads(paper.runs_json())["runs"]
+    assert runs == paper.all_runs()
+    assert len(runs) == len(set(runs)) == 312
+
+
+# Training
+
+
+def test_settings_are_the_resolved_run_as_one_text(demo: Workflow) -> None:
+    text = demo.settings(wildcards(PATH))
+    assert json.loads(text) == resolve(demo.study, Run.from_path(PATH))
+    assert "\n" not in text
+    assert text == Workflow(parsed(DEMO)).settings(wildcards(PATH))
+
+
+def test_settings_do_not_depend_on_the_order_of_keys_in_the_study() -> None:
+    data = parsed(DEMO)
+    backwards = {key: data[key] for key in reversed(data)}
+    backwards["recipe"] = {key: data["recipe"][key] for key in reversed(data["recipe"])}
+    assert Workflow(backwards).settings(wildcards(PATH)) == Workflow(data).settings(wildcards(PATH))
+
+
+@pytest.mark.parametrize(
+    ("method", "superior"),
+    [
+        ("aikd/omega=1", "baseline"),
+        ("tfkd", "baseline"),
+        ("aikd/mixup", "baseline"),
+        ("aikd/alpha_g=0,omega=0", None),
+        ("pskd", None),
+        ("cskd", None),
+        ("baseline", None),
+    ],
+)
+def test_a_run_waits_for_the_superior_model_of_its_seed(
+    demo: Workflow, method: str, superior: str | None
+) -> None:
+    found = demo.superior(wildcards(f"digits/densenet121_3x3/{method}/seed2"))
+    model = f"results/demo/runs/digits/densenet121_3x3/{superior}/seed2/model.safetensors"
+    assert found == ([model] if superior else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("digits/preact_resnet18/aikd/omega=0.1/seed0", "canonical"),
+        ("digits/preact_resnet18/akd/seed0", "did you mean 'aikd'?"),
+        ("digits/resnet18/aikd/seed0", "allowed: preact_resnet18, densenet121_3x3"),
+        ("cifar100/preact_resnet18/aikd/seed0", "allowed: digits"),
+    ],
+)
+def test_a_run_that_cannot_be_ends_the_program_with_a_message(demo: Workflow, path: str, words: str) -> None:
+    for question in (demo.settings, demo.superior):
+        with pytest.raises(SystemExit) as end:
+            question(wildcards(path))
+        assert words in str(end.value.code)
+
+
+def test_a_study_with_a_mistake_makes_no_workflow() -> None:
+    with pytest.raises(UserError, match=r"recipe\.epoch: unknown key"):
+        Workflow(changed(parsed(DEMO), {"recipe/epoch": 3}))
+
+
+# Specs for the command line
+
+
+@pytest.mark.parametrize("file", [PAPER, DEMO])
+def test_the_command_line_reads_every_spec_that_the_workflow_writes(file: Any) -> None:
+    kinds = {
+        "datasets": specs.DataSetsSpec,
+        "numbers": specs.TableSpec,
+        "reliability": specs.ReliabilitySpec,
+        "tsne": specs.TsneSpec,
+        "heatmap": specs.HeatmapSpec,
+        "curves": specs.CurvesSpec,
+    }
+    workflow = Workflow(parsed(file))
+    for target in [*workflow.study.tables, *workflow.study.figures]:
+        text = workflow.spec_json(name(target))
+        assert "\n" not in text
+        assert _spec(text, kinds) == queries.spec(workflow.study, target)
+
+
+# Code that results depend on
+
+
+def test_code_names_files_relative_to_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    files = code("metrics.py", "results/figures/*.py")
+    assert files == sorted(files)
+    assert "aikd/metrics.py" in files
+    assert "aikd/results/figures/heatmap.py" in files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_every_pattern_in_the_rules_names_code_that_exists() -> None:
+    for pattern in (
+        "metrics.py",
+        "calibration.py",
+        "results/aggregate.py",
+        "results/*.py",
+        "study/metrics.py",
+    ):
+        assert code(pattern), pattern
+
+
+def test_a_table_that_the_study_does_not_have_ends_in_one_line(demo: Workflow) -> None:
+    with pytest.raises(
+        SystemExit, match=r"^table_9: the study has no such table or figure; it has: table_1, "
+    ):
+        demo.inputs(name("table_9"))
+
+
+def test_no_rule_of_the_workflow_can_be_mistaken_for_a_table() -> None:
+    rules = (ROOT / "workflow" / "rules").glob("*.smk")
+    named = re.findall(
+        r"^(?:rule (\w+)|use rule \w+ as (\w+))", "\n".join(p.read_text() for p in rules), re.MULTILINE
+    )
+    assert {a or b for a, b in named} | {"all"} == RULES

@@ -1,0 +1,219 @@
+"""The command line: exit codes, messages, and what is imported when."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aikd.cli import main
+from aikd.study.resolve import resolve
+from aikd.study.run import Run
+from aikd.study.schema import Study
+from tests.conftest import DEMO, PAPER, ROOT
+
+RUN = "digits/preact_resnet18/aikd/omega=0.25/mixup/seed1"
+COMMANDS = [
+    "check",
+    "settings",
+    "schema",
+    "prepare",
+    "train",
+    "predict",
+    "calibrate",
+    "table",
+    "figure",
+    "collect",
+]
+HEAVY = ["torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "numpy", "snakemake"]
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The message of a command that a user can mend."""
+    assert main(arguments) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    assert shown.err.startswith(f"aikd {arguments[0]}: ")
+    return shown.err
+
+
+# check, settings
+
+
+def test_check_counts_the_runs_of_each_target(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(PAPER)]) == 0
+    shown = capsys.readouterr()
+    first, *lines = shown.out.splitlines()
+    assert first == f"{PAPER}: study 'paper' is valid; results go to results/"
+    counts = {line.split()[0]: int(line.split()[1]) for line in lines}
+    assert counts["all"] == 312
+    assert (counts["table_1"], counts["table_2"], counts["table_5"], counts["figure_7"]) == (0, 180, 27, 87)
+    assert shown.err == ""
+
+
+def test_check_reads_config_yaml_of_the_folder_unless_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.startswith("config.yaml: study 'paper'")
+    assert main(["check", "workflow/studies/demo.yaml"]) == 0
+    assert "results go to results/demo/" in capsys.readouterr().out
+
+
+def test_check_names_file_and_key_of_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(DEMO.read_text(encoding="utf-8").replace("  epochs: ", "  epoch: "), encoding="utf-8")
+    message = refused(capsys, "check", str(file))
+    assert message.startswith(f"aikd check: {file}: recipe.epoch: unknown key (did you mean 'epochs'?)")
+    assert message.count("\n") == 1
+    assert "no-such.yaml: cannot be read" in refused(capsys, "check", str(tmp_path / "no-such.yaml"))
+
+
+def test_settings_prints_what_training_is_given(demo: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["settings", RUN, "--study", str(DEMO)]) == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == resolve(demo, Run.from_path(RUN))
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (
+            "digits/preact_resnet18/aikd/omega=0.1/seed1",
+            "canonical path of this run is 'digits/preact_resnet18/aikd/seed1'",
+        ),
+        ("digits/preact_resnet18/aikd", "expected DATASET/MODEL/METHOD"),
+        ("digit/preact_resnet18/aikd/seed0", "found \"digit\" (did you mean 'digits'?); allowed: digits"),
+        ("digits/resnet18/aikd/seed0", 'found "resnet18"'),
+        ("digits/preact_resnet18/akd/seed0", "did you mean 'aikd'?"),
+    ],
+)
+def test_settings_of_a_run_that_cannot_be_are_refused(
+    capsys: pytest.CaptureFixture[str], run: str, words: str
+) -> None:
+    assert words in refused(capsys, "settings", run, "--study", str(DEMO))
+
+
+# The commands that rules call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["calibrate", RUN], "predictions.safetensors"),
+        (["predict", RUN], "train.json"),
+        (["collect", "--runs", "nonsense", "--to", "runs.csv"], "nonsense: not JSON ("),
+        (["collect", "--runs", "[1]", "--to", "runs.csv"], "[1]: expected a JSON object"),
+        (["collect", "--runs", "@no-such.json", "--to", "runs.csv"], "@no-such.json: not JSON ("),
+        (["table", "--spec", '{"kind": "pie"}', "--to", "tables"], "--spec: not one of datasets, numbers"),
+        (
+            ["table", "--spec", '{"kind": "numbers"}', "--to", "tables"],
+            "--spec: not one of datasets, numbers",
+        ),
+        (
+            ["figure", "--spec", "{}", "--to", "figures"],
+            "--spec: not one of reliability, tsne, heatmap, curves",
+        ),
+        (["train", "--settings", "@no-such.json"], "@no-such.json: not JSON ("),
+        (["prepare", "digit"], "digit"),
+    ],
+)
+def test_commands_refuse_what_they_cannot_use_and_write_nothing(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert words in refused(capsys, *arguments)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_error_of_the_system_is_a_message_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(28, os.strerror(28), "schema.json")
+
+    monkeypatch.setattr(Study, "model_json_schema", full)
+    assert refused(capsys, "schema") == "aikd schema: [Errno 28] No space left on device: 'schema.json'\n"
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Study, "model_json_schema", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["schema"])
+
+
+# The program
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["calibrate"], ["table", "--to", "x"]])
+def test_wrong_usage_ends_with_2_and_the_usage(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: aikd")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    for arguments in (["--help"], [command, "--help"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+        assert command in capsys.readouterr().out
+
+
+def test_the_module_runs_as_a_program_and_passes_its_exit_code_on() -> None:
+    assert python("-m", "aikd", "check", str(DEMO)).returncode == 0
+    failed = python("-m", "aikd", "settings", "nonsense")
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("aikd settings: run 'nonsense': expected ")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_helping_checking_and_planning_import_nothing_heavy() -> None:
+    code = f"""
+import contextlib, io, sys
+from aikd.cli import main
+from aikd.workflow import Workflow
+for command in {COMMANDS}:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main([command, "--help"])
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["check"]) == main(["schema"]) == main(["settings", {RUN!r}, "--study", {str(DEMO)!r}]) == 0
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    done = python("-c", code)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_calibration_s_help_does_not_wait_for_libraries() -> None:
+    code = f"""
+import runpy, sys
+sys.argv = ["aikd", "calibrate", "--help"]
+try:
+    runpy.run_module("aikd", run_name="__main__", alter_sys=True)
+finally:
+    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+    done = python("-c", code)
+    assert "--folds" in done.stdout
+    assert (done.stderr.strip(), done.returncode) == ("[]", 0)

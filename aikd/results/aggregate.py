@@ -1,0 +1,169 @@
+"""From the files of runs to numbers over seeds: a missing run is a missing value, a broken file an error."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from aikd.errors import UserError
+from aikd.files import read_json, write_text
+from aikd.metrics import ReliabilityBins
+from aikd.study.layout import METRICS, RUNS, SUMMARY
+from aikd.study.metrics import MetricName, Scheme
+from aikd.study.run import Run
+from aikd.study.specs import Cell
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A metric over seeds, in the metric's own unit."""
+
+    mean: float
+    std: float
+    """Sample standard deviation (ddof=1); nan for a single seed."""
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """The summary of at least one value."""
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        return cls(float(np.mean(values)), std, len(values))
+
+
+def run_file(results: Path, run: str, name: str) -> Path:
+    """Where a run keeps one of its files, for example `metrics.json`."""
+    return results / RUNS / run / name
+
+
+def _entry(path: Path, *keys: str) -> Any:
+    """What a JSON file holds under nested keys; None where there is no file."""
+    if not path.exists():
+        return None
+    found: Any = read_json(path)
+    for depth, key in enumerate(keys):
+        if not isinstance(found, dict) or key not in found:
+            there = ", ".join(found) if isinstance(found, dict) else repr(found)
+            raise UserError(f"{path}: {'.'.join(keys[: depth + 1])} is missing; found {there or 'nothing'}")
+        found = found[key]
+    return found
+
+
+def metric_value(results: Path, run: str, metric: MetricName, scheme: Scheme = "none") -> float | None:
+    """One metric of one run in its own unit (errors, ECE and gap: percent); None where the run has none.
+
+    Raises:
+        UserError: `metrics.json` is broken, lacks the metric, or holds something that is not a finite number.
+    """
+    path = run_file(results, run, METRICS)
+    key = metric if scheme == "none" else f"{metric}_{scheme}"
+    value = _entry(path, "metrics", key)
+    if value is None and not path.exists():
+        return None
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{path}: metrics.{key} must be a finite number, found {value!r}")
+    return float(value)
+
+
+def reliability_bins(results: Path, run: str, scheme: Scheme = "none") -> ReliabilityBins | None:
+    """The reliability diagram of one run; None where the run has no metrics.
+
+    Raises:
+        UserError: `metrics.json` is broken or lacks the bins.
+    """
+    path = run_file(results, run, METRICS)
+    stored = _entry(path, "bins", scheme)
+    if stored is None:
+        return None
+    try:
+        return ReliabilityBins.from_json(stored)
+    except (UserError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: bins.{scheme}: {error}") from None
+
+
+def summarise(cell: Cell, results: Path) -> Summary | None:
+    """Mean and spread of a cell over those of its seeds that are there; None where none is.
+
+    Raises:
+        UserError: see `metric_value`.
+    """
+    values = [metric_value(results, run, cell.metric, cell.scheme) for run in cell.paths]
+    present = [value for value in values if value is not None]
+    return Summary.of(present) if present else None
+
+
+def seeds_text(counts: Sequence[int], planned: int) -> str:
+    """How many seeds stand behind numbers: `n = 3 seeds`, or `n = 1–3 of 3 seeds` where some are missing."""
+    low, high = min(counts), max(counts)
+    n = f"{low}" if low == high else f"{low}–{high}"
+    of = "" if low == planned else f" of {planned}"
+    return f"n = {n}{of} seed{'' if planned == 1 else 's'}"
+
+
+def all_runs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
+    """One row a run, in the order given: what it is, every metric, and how its training went.
+
+    Metrics keep their units (errors, ECE and gap: percent), `seconds` is the wall time of training. What a
+    run does not have is missing.
+
+    Raises:
+        UserError: not the path of a run, or a file that is broken.
+    """
+    rows = [_identity(path) | _measured(results, path) | _training(results, path) for path in paths]
+    columns = dict.fromkeys(name for row in rows for name in row if name not in _TRAINING)
+    frame = pd.DataFrame(rows, columns=[*columns, *_TRAINING])
+    return frame.astype({name: "Int64" for name in _WHOLE_NUMBERS if name in frame})
+
+
+_TRAINING = {
+    "seconds": ("seconds",),
+    "images_per_second": ("images_per_second",),
+    "epochs": ("epochs",),
+    "parameters": ("parameters",),
+    "final_train_error": ("final", "train_error"),
+    "final_test_error": ("final", "test_error"),
+    "best_epoch": ("best", "epoch"),
+    "best_test_error": ("best", "test_error"),
+    "device": ("device",),
+    "precision": ("precision",),
+    "revision": ("revision",),
+}
+"""Columns of `all_runs` and where `train.json` holds them."""
+_WHOLE_NUMBERS = ("seed", "images", "epochs", "parameters", "best_epoch")
+
+
+def _identity(path: str) -> dict[str, Any]:
+    run = Run.from_path(path)
+    return {
+        "run": run.path,
+        "dataset": run.dataset,
+        "model": run.model,
+        "method": run.method,
+        "settings": next((part for part in run.path.split("/")[3:-1] if "=" in part), ""),
+        "augmentation": run.augmentation,
+        "seed": run.seed,
+    }
+
+
+def _measured(results: Path, run: str) -> dict[str, Any]:
+    path = run_file(results, run, METRICS)
+    metrics = _entry(path, "metrics")
+    return {"images": _entry(path, "images")} | (metrics if metrics is not None else {})
+
+
+def _training(results: Path, run: str) -> dict[str, Any]:
+    path = run_file(results, run, SUMMARY)
+    return {column: _entry(path, *keys) for column, keys in _TRAINING.items()}
+
+
+def write_all_runs(results: Path, paths: Sequence[str], to: Path) -> None:
+    """Writes `all_runs` as the CSV file `to`."""
+    write_csv(all_runs(results, paths), to)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Writes a table with every digit of its numbers and no index, whole or not at all."""
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,31 @@
+"""Figures 4 to 7: from the specs of a study to PDF and PNG."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from aikd.results.figures import curves, heatmap, reliability, style, tsne
+from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, ReliabilitySpec, TsneSpec
+
+
+def write_figure(spec: FigureSpecs, results: Path, out: Path) -> list[Path]:
+    """Writes `<name>.pdf` and `<name>.png` into `out` and returns their paths.
+
+    Raises:
+        UserError: none of the figure's runs is there, or a file that is read is broken.
+    """
+    with style.styled():
+        return style.save(draw(spec, results), out, spec.name)
+
+
+def draw(spec: FigureSpecs, results: Path) -> Figure:
+    """The figure, not yet saved."""
+    match spec:
+        case ReliabilitySpec():
+            return reliability.draw(spec, results)
+        case TsneSpec():
+            return tsne.draw(spec, results)
+        case HeatmapSpec():
+            return heatmap.draw(spec, results)
+        case CurvesSpec():
+            return curves.draw(spec, results)

@@ -1,0 +1,165 @@
+"""Tables 1 to 7: from the specs of a study to LaTeX, CSV and Markdown."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from aikd.errors import UserError
+from aikd.files import read_json, write_text
+from aikd.results.aggregate import Summary, seeds_text, summarise, write_csv
+from aikd.results.sheet import MISSING, Line, Printed, Sheet, to_latex, to_markdown
+from aikd.results.text import setting_label
+from aikd.study.layout import MANIFEST
+from aikd.study.metrics import METRICS
+from aikd.study.specs import Cell, DataSetsSpec, TableSpec, TableSpecs
+
+COUNTS = ("classes", "train", "test")
+
+
+def write_table(spec: TableSpecs, results: Path, data: Path, out: Path) -> list[Path]:
+    """Writes `<name>.tex`, `<name>.csv` and `<name>.md` into `out` and returns their paths.
+
+    Results are read from `results/runs`, facts of data sets from `data/<data set>/manifest.json`. What is not
+    there is printed as `--`.
+
+    Raises:
+        UserError: a file that is read is broken or lacks a number.
+    """
+    sheet, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
+    tex, csv, md = (out / f"{spec.name}.{kind}" for kind in ("tex", "csv", "md"))
+    write_text(tex, to_latex(sheet))
+    write_csv(frame, csv)
+    write_text(md, to_markdown(sheet))
+    return [tex, csv, md]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell with what its runs say."""
+
+    cell: Cell
+    summary: Summary | None
+    rank: int | None = None
+    """1: best of its block and column, 2: second best."""
+
+    @property
+    def text(self) -> str:
+        """As printed: mean ± standard deviation, the mean alone for a single seed, `--` for no result."""
+        if self.summary is None:
+            return MISSING
+        decimals = METRICS[self.cell.metric].decimals
+        mean = mean_text(self.summary.mean, decimals).replace("-", "−")
+        return f"{mean} ± {self.summary.std:.{decimals}f}" if self.summary.n > 1 else mean
+
+
+def mean_text(mean: float, decimals: int) -> str:
+    """A mean as printed and ranked; what rounds to minus zero is zero."""
+    return f"{mean:z.{decimals}f}"
+
+
+def ranks(printed: Sequence[float | None], best: Literal["low", "high", "zero"]) -> list[int | None]:
+    """1 for the best of the printed numbers, 2 for the next distinct one, None for all others.
+
+    Equal numbers share a rank. One number alone has no rank: it competes with nothing.
+    """
+    order = {"low": lambda number: number, "high": lambda number: -number, "zero": abs}[best]
+    keys = [None if number is None else order(number) for number in printed]
+    present = [key for key in keys if key is not None]
+    places = {key: place for place, key in enumerate(sorted(set(present))[:2], start=1)}
+    return [None if key is None or len(present) < 2 else places.get(key) for key in keys]
+
+
+def fill(spec: TableSpec, results: Path) -> list[list[Entry]]:
+    """The entries of every row, ranked by their printed means among those of the same block and column."""
+    grid = [[Entry(cell, summarise(cell, results)) for cell in row.cells] for row in spec.rows]
+    for block in dict.fromkeys(row.block for row in spec.rows):
+        rows = [entries for entries, row in zip(grid, spec.rows, strict=True) if row.block == block]
+        for column in range(len(spec.columns)):
+            rivals = [entries[column] for entries in rows]
+            metric = METRICS[rivals[0].cell.metric]
+            means = [float(mean_text(r.summary.mean, metric.decimals)) if r.summary else None for r in rivals]
+            places = ranks(means, metric.best)
+            for entries, place in zip(rows, places, strict=True):
+                entries[column] = replace(entries[column], rank=place)
+    return grid
+
+
+def numbers(spec: TableSpec, results: Path) -> tuple[Sheet, pd.DataFrame]:
+    """The printed table, and one record a cell."""
+    grid = fill(spec, results)
+    entries = [entry for row in grid for entry in row]
+    counts = [entry.summary.n for entry in entries if entry.summary]
+    planned = max(len(entry.cell.paths) for entry in entries)
+
+    def printed(entry: Entry) -> Printed:
+        n = entry.summary.n if entry.summary else planned
+        return Printed(entry.text, entry.rank, n if n < planned and len(set(counts)) > 1 else None)
+
+    lines = [
+        Line(row.header, row.block, tuple(map(printed, cells)))
+        for row, cells in zip(spec.rows, grid, strict=True)
+    ]
+    sentences = [
+        spec.caption if spec.caption.endswith((".", "!", "?")) or not spec.caption else f"{spec.caption}.",
+        _seeds_sentence(counts, planned),
+        "Best in bold, second best underlined." if any(entry.rank for entry in entries) else "",
+        "A dash marks a missing result." if counts and len(counts) < len(entries) else "",
+    ]
+    headers = tuple(map(setting_label, spec.headers))
+    sheet = Sheet(spec.name, " ".join(filter(None, sentences)), headers, spec.columns, tuple(lines))
+    return sheet, pd.DataFrame(list(_records(spec, grid))).astype({"rank": "Int64"})
+
+
+def _seeds_sentence(counts: Sequence[int], planned: int) -> str:
+    if not counts:
+        return "No results yet."
+    lead = "Mean ± sample standard deviation over" if max(counts) > 1 else "Single runs:"
+    fewer = f"; a superscript states n where it is below {planned}" if len(set(counts)) > 1 else ""
+    return f"{lead} {seeds_text(counts, planned)}{fewer}."
+
+
+def _records(spec: TableSpec, grid: list[list[Entry]]) -> Iterator[dict[str, object]]:
+    for row, entries in zip(spec.rows, grid, strict=True):
+        for column, entry in zip(spec.columns, entries, strict=True):
+            summary = entry.summary
+            yield dict(zip(spec.headers, row.header, strict=True)) | {
+                "column": column,
+                "metric": entry.cell.metric,
+                "scheme": entry.cell.scheme,
+                "mean": summary.mean if summary else None,
+                "std": summary.std if summary else None,
+                "n": summary.n if summary else 0,
+                "rank": entry.rank,
+            }
+
+
+def data_sets(spec: DataSetsSpec, data: Path) -> tuple[Sheet, pd.DataFrame]:
+    """Table 1 as printed, and one record a data set, from the manifests of what was prepared."""
+    counts = [_prepared(data / row.dataset / MANIFEST) for row in spec.rows]
+    categories = [row.category for row in spec.rows]
+    lines = [
+        Line(
+            (row.category.capitalize(), row.label),
+            categories.index(row.category),
+            tuple(Printed(MISSING if count is None else f"{count:,}") for count in found),
+        )
+        for row, found in zip(spec.rows, counts, strict=True)
+    ]
+    headers, columns = ("Category", "Dataset"), ("Classes", "Train", "Valid")
+    facts = [(row.category, row.label, *found) for row, found in zip(spec.rows, counts, strict=True)]
+    frame = pd.DataFrame(facts, columns=[*headers, *columns]).astype(dict.fromkeys(columns, "Int64"))
+    return Sheet(spec.name, spec.caption, headers, columns, tuple(lines)), frame
+
+
+def _prepared(manifest: Path) -> list[int | None]:
+    """Classes, training and evaluation images of a prepared data set; None each where it is not prepared."""
+    if not manifest.exists():
+        return [None] * len(COUNTS)
+    found = read_json(manifest)
+    for key in COUNTS:
+        if not isinstance(found.get(key), int):
+            raise UserError(f"{manifest}: {key} must be a whole number, found {found.get(key)!r}")
+    return [found[key] for key in COUNTS]

@@ -72,6 +72,11 @@ def train(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Predict the evaluation set with a trained run: logits, features, labels."""
+    from aikd.engine.adoption import adopt
+    from aikd.study.layout import RUNS
+
+    if adopt(options.results / RUNS / options.run):
+        return
     from aikd.engine import jobs
 
     jobs.predict(options.run, options.results, options.data)
@@ -163,15 +168,24 @@ def _parser() -> argparse.ArgumentParser:
     command(prepare, data).add_argument("dataset", help="name of the data set")
     c = command(train, results, data)
     c.add_argument("--settings", required=True, help=f"the run's resolved settings: {text}")
-    c.add_argument("--evaluate-every", type=int, default=1, help="epochs between evaluations (1)")
+    c.add_argument("--evaluate-every", type=_positive, default=1, help="epochs between evaluations (1)")
     command(predict, run, results, data)
     c = command(calibrate, run, results)
-    c.add_argument("--bins", type=int, default=15, help="equal-width bins of the calibration error (15)")
-    c.add_argument("--folds", type=int, default=5, help="folds of the cross-fitted temperature (5)")
+    c.add_argument(
+        "--bins", type=_positive, default=15, help="equal-width bins of the calibration error (15)"
+    )
+    c.add_argument("--folds", type=_positive, default=5, help="folds of the cross-fitted temperature (5)")
     command(table, spec, results, data, to)
     command(figure, spec, results, to)
     command(collect, results, to).add_argument("--runs", required=True, help=f'{{"runs": [paths]}}: {text}')
     return parser
+
+
+def _positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed are whole numbers from 1")
+    return int(text)
 
 
 def _shared(*names: str, **options: Any) -> argparse.ArgumentParser:

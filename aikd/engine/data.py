@@ -44,7 +44,8 @@ class Images:
         self.transform = Transform.model_validate(settings["transform"])
         self.device, self.memory_format = precision.device, precision.memory_format
         self.images = torch.from_numpy(np.array(images)).to(self.device)
-        self.labels = torch.from_numpy(np.array(labels)).to(self.device)
+        self.host_labels = np.array(labels)
+        self.labels = torch.from_numpy(self.host_labels).to(self.device)
         mean, std = self.transform.mean, self.transform.std
         moments = (mean or prepared.manifest["mean"], std or prepared.manifest["std"])
         self.mean, self.std = (torch.tensor(m, dtype=torch.float32, device=self.device) for m in moments)
@@ -120,7 +121,7 @@ class TrainingData(Images):
 
     def partners(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """For each image one of its class, drawn uniformly with replacement: positions [N]."""
-        labels = self.labels.cpu().numpy()
+        labels = self.host_labels
         by_class = np.argsort(labels, kind="stable")
         counts = np.bincount(labels)
         first = np.cumsum(counts) - counts

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
-from aikd.engine.data import Images
+from aikd.engine.adoption import LEFT_BEHIND
 from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
 from aikd.engine.precision import Precision
+from aikd.engine.prediction import write_predictions
 from aikd.engine.provenance import revision, versions
 from aikd.engine.store import Prepared
-from aikd.engine.training import Row, Trainer, holdout_data, test_data
+from aikd.engine.training import Row, Trainer
 from aikd.errors import UserError
-from aikd.files import replacing, write_json
-from aikd.models import logits_and_features
+from aikd.files import write_json
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.resolve import RECIPE_VERSION
 
@@ -49,6 +47,11 @@ def train(settings: dict[str, Any], results: Path, data: Path, evaluate_every: i
     save_model(folder / MODEL, trainer.student, settings["run"])
     write_history(folder / HISTORY, history)
     write_json(folder / SUMMARY, _summary(settings, trainer, history, time.time() - started))
+    try:
+        write_predictions(folder / LEFT_BEHIND, trainer.student, settings, prepared, trainer.precision)
+    except OSError as error:
+        # `aikd predict` does without; a training run is not lost over it.
+        print(f"{settings['run']}: predictions were not left behind ({error})", file=sys.stderr)
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
@@ -99,9 +102,6 @@ def _summary(
 def predict(run: str, results: Path, data: Path) -> None:
     """Predict the evaluation set with a trained run; writes `predictions.safetensors` into its folder.
 
-    Holds logits fp32 [N, C], penultimate features fp16 [N, F], labels int64 [N]; where the study holds training
-    images out, also `holdout_logits` and `holdout_labels`. Metadata: run, data set.
-
     Raises:
         UserError: the model is missing or damaged, or the data is not that of the run.
     """
@@ -109,27 +109,9 @@ def predict(run: str, results: Path, data: Path) -> None:
     settings = trained_settings(folder)
     prepared = _open_data(settings, data)
     model = load_trained(folder, settings, prepared)
-    recipe = settings["recipe"]
-    precision = Precision(recipe["precision"], device, recipe["channels_last"])
-    model = precision.place(model).eval()
-    logits, features, labels = _outputs(model, test_data(settings, prepared, precision), precision)
-    tensors = {"logits": logits, "features": features.half(), "labels": labels}
-    if holdout := holdout_data(settings, prepared, precision):
-        tensors["holdout_logits"], _, tensors["holdout_labels"] = _outputs(model, holdout, precision)
-    with replacing(folder / PREDICTIONS) as temporary:
-        save_file(tensors, temporary, metadata={"run": settings["run"], "dataset": settings["data"]["name"]})
-
-
-def _outputs(model: torch.nn.Module, images: Images, precision: Precision) -> tuple[Tensor, Tensor, Tensor]:
-    logits, features, labels = [], [], []
-    with torch.inference_mode():
-        for batch, batch_labels in images.evaluation():
-            with precision.autocast():
-                batch_logits, batch_features = logits_and_features(model, batch)
-            logits.append(batch_logits.float().cpu())
-            features.append(batch_features.float().cpu())
-            labels.append(batch_labels.cpu())
-    return torch.cat(logits), torch.cat(features), torch.cat(labels)
+    precision = Precision(settings["recipe"]["precision"], device, settings["recipe"]["channels_last"])
+    write_predictions(folder / PREDICTIONS, model, settings, prepared, precision)
+    (folder / LEFT_BEHIND).unlink(missing_ok=True)
 
 
 def _open_data(settings: dict[str, Any], data: Path) -> Prepared:

@@ -57,7 +57,7 @@ class Prepared:
     def _array(self, name: str) -> NDArray[Any]:
         path, expected = self.folder / name, self.manifest["arrays"][name]["shape"]
         try:
-            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({error}); prepare the data again") from None
         if list(array.shape) != expected:

@@ -125,9 +125,9 @@ class Trainer:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         error = 100 * batch.targets.error(step.logits)
-        return {
-            name: x.detach() for name, x in {"loss": step.loss, **step.terms, "train_error": error}.items()
-        }
+        # The terms come first: one that is not finite takes the loss with it, and should be the one that is named.
+        scalars = {**step.terms, "loss": step.loss, "train_error": error}
+        return {name: x.detach() for name, x in scalars.items()}
 
     def test_error(self) -> float:
         """Top-1 error of the student on the evaluation set, in percent."""

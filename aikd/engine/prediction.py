@@ -1,0 +1,50 @@
+"""What a trained network says of the evaluation set."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from aikd.engine.adoption import fingerprint
+from aikd.engine.data import Images
+from aikd.engine.precision import Precision
+from aikd.engine.store import Prepared
+from aikd.engine.training import holdout_data, test_data
+from aikd.files import replacing
+from aikd.models import logits_and_features
+
+
+def write_predictions(
+    path: Path, model: nn.Module, settings: dict[str, Any], prepared: Prepared, precision: Precision
+) -> None:
+    """Predict the evaluation set with the model that stands in the folder of `path`, and write the outputs there.
+
+    The file holds logits fp32 [N, C], penultimate features fp16 [N, F], labels int64 [N]; where the study holds
+    training images out, also `holdout_logits` and `holdout_labels`. Metadata: run, dataset, the model's SHA-256.
+    """
+    model = precision.place(model).eval()
+    logits, features, labels = _outputs(model, test_data(settings, prepared, precision), precision)
+    tensors = {"logits": logits, "features": features.half(), "labels": labels}
+    if holdout := holdout_data(settings, prepared, precision):
+        tensors["holdout_logits"], _, tensors["holdout_labels"] = _outputs(model, holdout, precision)
+    metadata = {
+        "run": settings["run"],
+        "dataset": settings["data"]["name"],
+        "model": fingerprint(path.parent),
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def _outputs(model: nn.Module, images: Images, precision: Precision) -> tuple[Tensor, Tensor, Tensor]:
+    logits, features, labels = [], [], []
+    with torch.inference_mode():
+        for batch, batch_labels in images.evaluation():
+            with precision.autocast():
+                batch_logits, batch_features = logits_and_features(model, batch)
+            logits.append(batch_logits.float().cpu())
+            features.append(batch_features.float().cpu())
+            labels.append(batch_labels.cpu())
+    return torch.cat(logits), torch.cat(features), torch.cat(labels)

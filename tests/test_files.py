@@ -1,0 +1,143 @@
+"""Files are whole or not there."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from aikd.errors import UserError
+from aikd.files import read_json, replacing, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def write_half(path: Path) -> None:
+    path.write_text("ne")
+    raise KeyboardInterrupt
+
+
+def test_the_old_content_stands_until_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["table.csv"]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["after an old file", "without an old file"])
+def test_an_error_leaves_things_as_they_were(tmp_path: Path, before: bool) -> None:
+    path = tmp_path / "table.csv"
+    if before:
+        path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        write_half(temporary)
+    assert names(tmp_path) == ["table.csv"] * before
+    assert not before or path.read_text() == "old"
+
+
+def test_nothing_written_is_an_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), replacing(path):
+        pass
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["figure_4.pdf", "model.safetensors"])
+def test_the_temporary_file_has_the_suffix_is_hidden_and_lies_beside(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with replacing(path) as temporary:
+        assert temporary.suffix == path.suffix
+        assert temporary.name.startswith(".")
+        assert temporary != path
+        assert temporary.parent == path.parent
+        temporary.touch()
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "a/b/file.txt", "text")
+    assert (tmp_path / "a/b/file.txt").read_text() == "text"
+
+
+def test_content_is_on_the_disk_before_it_takes_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size, path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(path, "longer than before")
+    assert synced == [(path.stat().st_ino, len("longer than before"), "old")]
+
+
+def test_a_reader_that_holds_the_old_file_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with path.open() as reader:
+        write_text(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
+def test_text_is_utf_8_with_plain_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "file.md", "τ_G ↓\nsecond\n")
+    assert (tmp_path / "file.md").read_bytes() == "τ_G ↓\nsecond\n".encode()
+
+
+def test_json_is_readable_comes_back_and_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    data = {"label": "ω", "values": [1, 0.1, 1e-30, None, True], "nested": {"b": 1, "a": 2}}
+    for name in ("one.json", "two.json"):
+        write_json(tmp_path / name, data)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    assert read_json(tmp_path / "one.json") == data
+    text = (tmp_path / "one.json").read_text(encoding="utf-8")
+    assert text.startswith('{\n  "label": "ω",\n')
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("data", [{"value": float("nan")}, {"value": float("inf")}, {"value": object()}])
+def test_what_is_no_json_is_not_written(tmp_path: Path, data: dict[str, object]) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"value": 1})
+    with pytest.raises((ValueError, TypeError)):
+        write_json(path, data)
+    assert json.loads(path.read_text()) == {"value": 1}
+    assert names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"", "not readable JSON ("),
+        (b'{"a": 1', "not readable JSON ("),
+        (b"\xff{}", "not readable JSON ("),
+        (b"[1]", "expected a JSON object, found list"),
+        (b"3", "expected a JSON object, found int"),
+        (b"null", "expected a JSON object, found NoneType"),
+    ],
+)
+def test_json_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "file.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_json(path)
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_folder_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not readable JSON"):
+        read_json(tmp_path)

@@ -1,0 +1,143 @@
+"""The published archives: where they are, what they must be, and the receipt of one that is in place."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field
+
+from aikd.study.explain import allowed
+from aikd.study.fields import Section
+
+SOURCES = Path(__file__).parent / "sources" / "archives.yaml"
+
+
+class Archive(Section):
+    """One published file."""
+
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    urls: Annotated[list[str], Field(min_length=1)]
+    """Where it is, in the order to try."""
+    size: Annotated[int, Field(ge=1)] | None
+    """In bytes."""
+    size_from: str
+    checksum: Annotated[str, Field(pattern=r"^(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})$")] | None
+    """`md5:…` or `sha256:…`; none: whatever comes first is pinned."""
+    checksum_from: str
+    """Who publishes or checks it."""
+
+
+class Source(Section):
+    """The archives of one data set."""
+
+    page: str
+    terms: str
+    terms_from: str
+    archives: dict[str, Archive]
+
+
+def load_sources() -> dict[str, Source]:
+    """All data sets that are published as archives, by name."""
+    data = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))
+    for source in data.values():
+        source["archives"] = {name: {"name": name, **facts} for name, facts in source["archives"].items()}
+    return {name: Source.model_validate(source) for name, source in data.items()}
+
+
+def find_archive(name: str) -> Archive:
+    """The archive of that file name.
+
+    Raises:
+        UserError: there is none.
+    """
+    archives = {
+        name: archive for source in load_sources().values() for name, archive in source.archives.items()
+    }
+    if name not in archives:
+        allowed("archive", name, archives)
+    return archives[name]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is known of an archive that is in place; stands beside it as `<name>.json`."""
+
+    name: str
+    size: int
+    """In bytes."""
+    sha256: str
+    md5: str | None
+    """Only where an MD5 is published."""
+    url: str | None
+    """Where it came from; none: placed by hand."""
+    verified: bool
+    """False: it is not the published archive, and was accepted all the same."""
+    verified_against: str
+    """What it was, or should have been, compared with, and who says so."""
+    pin: str | None
+    """Only where no checksum is published: SHA-256 of the first good file, which all later ones must equal."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file turned out to be."""
+
+    size: int
+    md5: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.size:,} bytes, md5 {self.md5}, sha256 {self.sha256}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an archive must be: as published, or else like the first one that came."""
+
+    archive: Archive
+    pin: str | None
+    """SHA-256 of the first one."""
+
+    @property
+    def checksum(self) -> str | None:
+        """As `Archive.checksum`."""
+        return self.archive.checksum or (self.pin and f"sha256:{self.pin}")
+
+    def __str__(self) -> str:
+        size = f"{self.archive.size:,} bytes" if self.archive.size else "any size"
+        return f"{size}, {self.checksum.replace(':', ' ') if self.checksum else 'no checksum is published'}"
+
+    def problem(self, found: Found) -> str | None:
+        """Why a file is not the archive, or nothing."""
+        kind, _, digest = (self.checksum or "").partition(":")
+        if self.archive.size in (None, found.size) and (not kind or getattr(found, kind) == digest):
+            return None
+        return f"expected {self}; found {found}"
+
+    def receipt(self, found: Found, url: str | None) -> Receipt:
+        """The receipt of a file; the first without a published checksum becomes the pin."""
+        archive, checksum = self.archive, self.archive.checksum
+        return Receipt(
+            name=archive.name,
+            size=found.size,
+            sha256=found.sha256,
+            md5=found.md5 if checksum and checksum.startswith("md5:") else None,
+            url=url,
+            verified=self.problem(found) is None,
+            verified_against=f"{checksum} ({archive.checksum_from})" if checksum else "the first download",
+            pin=None if checksum else self.pin or found.sha256,
+        )
+
+
+def measure(path: Path) -> Found:
+    """Size and hashes of a file."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            size += len(block)
+            md5.update(block)
+            sha256.update(block)
+    return Found(size, md5.hexdigest(), sha256.hexdigest())

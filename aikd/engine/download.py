@@ -1,0 +1,111 @@
+"""Gets the published archives: verifies what is there or comes, and gives no file its name before it is right."""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from aikd.engine.archives import Archive, Expected, Found, Receipt, measure
+from aikd.engine.transfer import PATIENCE, Part, Patience, RefusedError, Reporter
+from aikd.errors import UserError
+from aikd.files import read_json, write_json
+
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What a file system without locks answers, as some of clusters do."""
+
+
+def download(
+    archive: Archive,
+    folder: Path,
+    *,
+    mirror: str | None,
+    accept_other: bool = False,
+    report: Reporter | None = None,
+    patience: Patience = PATIENCE,
+) -> Receipt:
+    """Have a verified archive in `folder`, and a receipt beside it.
+
+    A file that is there already is verified and used. Otherwise it comes from the mirror, or without one from the
+    published addresses in order. What was transferred before a break is kept in `.<name>.part` and continued.
+
+    Args:
+        mirror: directory or base URL that has the archive under its own name; the only place that is then asked.
+        accept_other: take a file that is in `folder` or on the mirror although it is not the published one.
+
+    Raises:
+        UserError: no way led to the right file; says what was tried, expected and found, and how to go on.
+    """
+    report = report or Reporter()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / archive.name
+    with _locked(path.with_name(f".{archive.name}.lock"), report):
+        note = _receipt_path(path)
+        old = read_json(note) if note.exists() else {}
+        expected = Expected(archive, None if archive.checksum else old.get("pin"))
+        if path.exists():
+            found = _placed(path, expected, accept_other)
+            url = old.get("url") if found.sha256 == old.get("sha256") else None
+        else:
+            part = Part(path, expected, accept_other and mirror is not None, report, patience)
+            found, url = _obtain(part, mirror)
+        receipt = expected.receipt(found, url)
+        write_json(note, asdict(receipt))
+    state = "verified" if receipt.verified else "accepted, although it is not the published archive"
+    report.say(f"{path}: {state}; {found}")
+    return receipt
+
+
+def _receipt_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _placed(path: Path, expected: Expected, accept_other: bool) -> Found:
+    """The file that is there already, if it is right or may be another."""
+    found = measure(path)
+    problem = expected.problem(found)
+    if problem is None or accept_other:
+        return found
+    text = f"{path}: not the published archive: {problem}.\nRemove it to have it downloaded anew"
+    if expected.pin:
+        text = f"{path}: not the file that came first: {problem}.\nTo trust this one, remove {_receipt_path(path)}"
+    raise UserError(f"{text}; or, to use it although it is another, set accept_other: results will say so.")
+
+
+def _obtain(part: Part, mirror: str | None) -> tuple[Found, str]:
+    """Bring the archive to its place from the mirror or the published addresses; returns it and where it was."""
+    name = part.expected.archive.name
+    answers: list[str] = []
+    urls = part.expected.archive.urls if mirror is None else [f"{mirror.rstrip('/')}/{name}"]
+    with part.session:
+        for url in urls:
+            try:
+                found = part.fill(url)
+            except RefusedError as error:
+                answers.append(f"  {url}: {error}")
+            else:
+                part.finish()
+                return found, url
+    public = "" if mirror is None else " (only the mirror was asked)"
+    raise UserError(
+        f"{name} could not be had{public}:\n" + "\n".join(answers) + f"\n  expected: {part.expected}\n"
+        f"Get the file in another way and place it at {part.target},\n"
+        "or set mirror to a directory or base URL that has it; then run again.\n"
+        "A file that differs from the published one is taken only with accept_other."
+    )
+
+
+@contextmanager
+def _locked(path: Path, report: Reporter) -> Iterator[None]:
+    """Only one process at a time works on an archive; the system frees the lock of one that died."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report.say(f"{path.parent}: another process is at this archive; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield

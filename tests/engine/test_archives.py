@@ -1,0 +1,44 @@
+"""The data file of archives."""
+
+import re
+
+import pytest
+
+from aikd.engine.archives import find_archive, load_sources
+from aikd.errors import UserError
+from aikd.study.catalogue import DATA_SETS
+
+
+def test_every_published_data_set_has_its_archives() -> None:
+    sources = load_sources()
+    assert sources.keys() == DATA_SETS.keys() - {"digits"}
+    assert {name: len(source.archives) for name, source in sources.items() if len(source.archives) > 1} == {
+        "stanford_dogs": 2,
+        "mit67": 3,
+    }
+    names = [name for source in sources.values() for name in source.archives]
+    assert len(names) == len(set(names)) == 9
+
+
+def test_addresses_and_terms_are_web_addresses_and_tars_end_on_a_record() -> None:
+    for source in load_sources().values():
+        archives = source.archives.values()
+        for url in [source.page, source.terms_from, *(url for a in archives for url in a.urls)]:
+            assert re.match(r"https?://[\w.-]+/", url), url
+        for wanted in archives:
+            if wanted.name.endswith(".tar"):
+                assert wanted.size is not None
+                assert wanted.size % 10_240 == 0, wanted.name
+
+
+def test_checksum_of_cifar100_is_the_one_torchvision_verifies() -> None:
+    from torchvision.datasets import CIFAR100
+
+    wanted = find_archive(CIFAR100.filename)
+    assert wanted.checksum == f"md5:{CIFAR100.tgz_md5}"
+    assert wanted.urls[0] == CIFAR100.url
+
+
+def test_unknown_archive_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"did you mean 'CUB_200_2011\.tgz'"):
+        find_archive("CUB_200_2011.zip")

@@ -1,0 +1,212 @@
+"""Archives from their addresses, by hand and from mirrors; receipts, pins and several processes."""
+
+import errno
+import fcntl
+import gzip
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aikd.errors import UserError
+from tests.engine.archive_server import (
+    CONTENT,
+    NAME,
+    OTHER,
+    Answer,
+    Server,
+    archive,
+    assert_complete,
+    fetch,
+    md5,
+    refusal,
+    serving,
+    sha256,
+    start_part,
+)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving(monkeypatch) as server:
+        yield server
+
+
+# The ordinary case
+
+
+def test_archive_is_fetched_verified_and_receipted(server: Server, tmp_path: Path) -> None:
+    url = server.url()
+    receipt = fetch(archive(url), tmp_path)
+    assert_complete(tmp_path)
+    assert receipt == {
+        "name": NAME,
+        "size": 1_500_000,
+        "sha256": sha256(CONTENT),
+        "md5": md5(CONTENT),
+        "url": url,
+        "verified": True,
+        "verified_against": f"md5:{md5(CONTENT)} (us)",
+        "pin": None,
+    }
+
+
+def test_second_call_verifies_what_is_there_and_asks_nobody(server: Server, tmp_path: Path) -> None:
+    wanted = archive(server.url())
+    first = fetch(wanted, tmp_path)
+    assert fetch(wanted, tmp_path) == first
+    assert len(server.requests) == 1
+
+
+def test_bytes_are_kept_as_they_are_although_the_server_calls_them_encoded(
+    server: Server, tmp_path: Path
+) -> None:
+    content = gzip.compress(CONTENT, mtime=0)
+    url = server.url(f"/{NAME}", Answer(content, headers={"Content-Encoding": "x-gzip"}))
+    fetch(archive(url, content=content), tmp_path)
+    assert_complete(tmp_path, content)
+    assert server.requests[0][1]["Accept-Encoding"] == "identity"
+
+
+def test_redirect_is_followed(server: Server, tmp_path: Path) -> None:
+    new = server.url("/new")
+    fetch(archive(server.url("/old", Answer(status=302, headers={"Location": new}))), tmp_path)
+    assert_complete(tmp_path)
+
+
+# No published checksum
+
+
+def test_without_a_published_checksum_the_first_file_is_pinned(server: Server, tmp_path: Path) -> None:
+    wanted = archive(server.url(f"/{NAME}", Answer(), Answer(OTHER)), checksum=None, size=None)
+    first = fetch(wanted, tmp_path)
+    assert (first["verified"], first["pin"]) == (True, sha256(CONTENT))
+    assert fetch(wanted, tmp_path) == first
+    (tmp_path / NAME).unlink()
+    with pytest.raises(UserError, match=sha256(CONTENT)):
+        fetch(wanted, tmp_path)
+
+
+def test_pin_outlives_an_accepted_other_file(server: Server, tmp_path: Path) -> None:
+    wanted = archive(server.url(), checksum=None)
+    fetch(wanted, tmp_path)
+    (tmp_path / NAME).write_bytes(OTHER)
+    other = fetch(wanted, tmp_path, accept_other=True)
+    assert (other["verified"], other["sha256"], other["pin"]) == (False, sha256(OTHER), sha256(CONTENT))
+    with pytest.raises(UserError, match=f"remove {tmp_path / NAME}.json"):
+        fetch(wanted, tmp_path)
+
+
+# By hand, and mirrors
+
+
+def test_right_file_placed_by_hand_is_used(server: Server, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(CONTENT)
+    receipt = fetch(archive(server.url()), tmp_path)
+    assert (receipt["verified"], receipt["url"], server.requests) == (True, None, [])
+
+
+def test_link_to_the_right_file_is_used(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(CONTENT)
+    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
+    assert fetch(archive(server.url()), tmp_path)["verified"]
+
+
+def test_wrong_file_placed_by_hand_is_refused_and_left_alone(server: Server, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(OTHER[:1000])
+    message = refusal(archive(server.url()), tmp_path)
+    for fact in [str(tmp_path / NAME), "1,500,000 bytes", md5(CONTENT), "1,000 bytes", md5(OTHER[:1000])]:
+        assert fact in message
+    assert "accept_other" in message
+    assert (tmp_path / NAME).read_bytes() == OTHER[:1000]
+    assert server.requests == []
+
+
+def test_wrong_file_placed_by_hand_can_be_accepted_and_the_receipt_says_so(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(OTHER)
+    receipt = fetch(archive("http://nowhere.invalid/"), tmp_path, accept_other=True)
+    assert (receipt["verified"], receipt["sha256"]) == (False, sha256(OTHER))
+    assert fetch(archive("http://nowhere.invalid/"), tmp_path, accept_other=True) == receipt
+    with pytest.raises(UserError, match="not the published archive"):
+        fetch(archive("http://nowhere.invalid/"), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["directory", "base URL", "base URL with slash"])
+def test_mirror_is_asked_instead_of_the_published_addresses(
+    server: Server, tmp_path: Path, kind: str
+) -> None:
+    if kind == "directory":
+        mirror = str(tmp_path / "mirror")
+        (tmp_path / "mirror").mkdir()
+        (tmp_path / "mirror" / NAME).write_bytes(CONTENT)
+    else:
+        mirror = server.url(f"/mirror/{NAME}").removesuffix(NAME if "slash" in kind else f"/{NAME}")
+    receipt = fetch(archive(server.url("/published")), tmp_path / "data", mirror=mirror)
+    assert_complete(tmp_path / "data")
+    assert receipt["url"] == f"{mirror.rstrip('/')}/{NAME}"
+    assert "/published" not in [path for path, _ in server.requests]
+
+
+@pytest.mark.parametrize("kind", ["directory", "base URL"])
+def test_other_file_on_a_mirror_needs_consent(server: Server, tmp_path: Path, kind: str) -> None:
+    (tmp_path / NAME).write_bytes(OTHER + b"!")
+    mirror = str(tmp_path)
+    if kind == "base URL":
+        mirror = server.url(f"/{NAME}", Answer(OTHER + b"!")).removesuffix(f"/{NAME}")
+    wanted, data = archive(server.url("/published")), tmp_path / "data"
+    assert "1,500,001 bytes" in refusal(wanted, data, mirror=mirror)
+    receipt = fetch(wanted, data, mirror=mirror, accept_other=True)
+    assert_complete(data, OTHER + b"!")
+    assert (receipt["verified"], receipt["sha256"]) == (False, sha256(OTHER + b"!"))
+
+
+def test_published_address_with_another_file_is_refused_even_with_consent(
+    server: Server, tmp_path: Path
+) -> None:
+    refusal(archive(server.url(f"/{NAME}", Answer(OTHER))), tmp_path, accept_other=True)
+
+
+def test_other_file_of_a_mirror_is_never_joined_with_a_part(server: Server, tmp_path: Path) -> None:
+    start_part(tmp_path, CONTENT[:1000])
+    mirror = server.url(f"/{NAME}", Answer(OTHER)).removesuffix(f"/{NAME}")
+    fetch(archive("http://nowhere.invalid/"), tmp_path, mirror=mirror, accept_other=True)
+    assert_complete(tmp_path, OTHER)
+
+
+def test_mirror_without_the_archive_is_named(tmp_path: Path) -> None:
+    message = refusal(archive("http://nowhere.invalid/"), tmp_path / "data", mirror=str(tmp_path))
+    assert f"{tmp_path / NAME}: no such file" in message
+    assert "only the mirror was asked" in message
+
+
+# Several processes
+
+
+def test_two_processes_share_one_download(server: Server, tmp_path: Path) -> None:
+    wanted = archive(server.url(f"/{NAME}", Answer(pause=0.01)))
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=fetch, args=(wanted, tmp_path)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert len(server.requests) == 1
+    assert_complete(tmp_path)
+
+
+@pytest.mark.parametrize(("code", "works"), [(errno.ENOLCK, True), (errno.EIO, False)])
+def test_file_system_without_locks_will_do(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, works: bool
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    if works:
+        fetch(archive(server.url()), tmp_path)
+    else:
+        with pytest.raises(OSError, match="no"):
+            fetch(archive(server.url()), tmp_path)

@@ -1,7 +1,8 @@
 # `make help` lists what can be done here. Everything is installed into .venv and nothing outside this folder changes.
 
 PYTHON ?= python3
-CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+# nproc takes OMP_NUM_THREADS for the number of cores.
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 PIP_ARGS ?=
 PYTEST_ARGS ?=
 
@@ -32,7 +33,8 @@ help: ## list the targets
 	@echo "  . $(VENV)/bin/activate && snakemake --cores $(CORES) --resources gpu=2"
 
 demo: $(INSTALLED) ## regenerate a small study on handwritten digits: tables, figures, report
-	$(WITH_VENV) snakemake --cores $(CORES) --configfile workflow/studies/demo.yaml
+	$(WITH_VENV) snakemake --cores $(CORES) --configfile workflow/studies/demo.yaml \
+	  --report results/demo/report.html --report-after-run
 	@echo
 	@echo "Done. Everything is in results/demo:"
 	@echo "  report   results/demo/report.html"

@@ -36,8 +36,22 @@ class Workflow:
         self.study: Study = check_study(config)
         self.results = str(self.study.results)
         self.runs = f"{self.results}/{RUNS}"
-        self.spec = cache(lambda name: queries.spec(self.study, name))
+        self.spec = cache(self._spec)
         self.settings_of = cache(self._settings_of)
+
+    def _spec(self, name: str) -> specs.TableSpecs | specs.FigureSpecs:
+        known = [*self.study.tables, *self.study.figures]
+        if name not in known:
+            raise SystemExit(f"{name}: the study has no such table or figure; it has: {', '.join(known)}")
+        return queries.spec(self.study, name)
+
+    def folder(self, wildcards: Any, input: Any) -> str:
+        """The folder of the results, as a param that Snakemake does not compare (it asks for `input`)."""
+        return self.results
+
+    def evaluate_every(self, wildcards: Any, threads: int) -> int:
+        """Epochs between evaluations: not compared either (it asks for `threads`), so it retrains nothing."""
+        return self.study.evaluate_every
 
     def _settings_of(self, path: str) -> str:
         run = Run.from_path(path)

@@ -9,9 +9,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from aikd.study.fields import flatten, unflatten
+from aikd.study.load import check_study
+from aikd.study.methods import METHODS
 
 Done = subprocess.CompletedProcess[str]
 
@@ -173,6 +178,32 @@ def test_every_module_and_every_public_class_and_function_of_it_has_a_docstring(
         if not getattr(node, "name", "").startswith("_") and not ast.get_docstring(node)
     ]
     assert bare == []
+
+
+# The page of decisions
+
+
+def merged(base: Any, changes: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return base | {key: merged(base.get(key), value) for key, value in changes.items()}
+
+
+def test_decisions_show_studies_that_are_allowed() -> None:
+    examples = re.findall(r"```yaml\n(.+?)```", read("docs/decisions.md"), re.DOTALL)
+    assert examples
+    for example in examples:
+        check_study(merged(yaml.safe_load(read("config.yaml")), yaml.safe_load(example)))
+
+
+def test_decisions_list_the_settings_of_the_critic_with_their_defaults() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| `(\S+)` \| (.+) \|$", read("docs/decisions.md"), re.MULTILINE)
+    defaults = flatten(METHODS["aikd"].defaults.model_dump())
+    assert {name for name, _, _ in rows} >= {name for name in defaults if name.startswith("critic.")}
+    for name, default, others in rows:
+        assert yaml.safe_load(default) == defaults[name], name
+        for other in re.findall("`(.+?)`", others):
+            METHODS["aikd"].check(unflatten({name: yaml.safe_load(other)}))
 
 
 # Safety

@@ -68,7 +68,9 @@ def test_a_wrong_study_is_one_message_before_any_job(fresh: Project, override: s
 
 
 def test_an_unknown_run_is_one_message(fresh: Project) -> None:
-    done = fresh.snakemake("-n", "results/runs/mit67/resnet18/aikd/omgea=1/seed0/model.safetensors", study=None)
+    done = fresh.snakemake(
+        "-n", "results/runs/mit67/resnet18/aikd/omgea=1/seed0/model.safetensors", study=None
+    )
     assert done.returncode != 0
     assert "omgea" in done.stdout
     assert "Traceback" not in done.stdout

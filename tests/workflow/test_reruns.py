@@ -15,7 +15,9 @@ Restored = Callable[[], Project]
 
 def test_a_study_runs_from_data_to_tables_and_figures(finished: Project) -> None:
     results = finished.root / "results" / "tiny"
-    made = {str(p.relative_to(results)) for p in results.rglob("*") if p.is_file() and "runs" not in p.parts[:-1]}
+    made = {
+        str(p.relative_to(results)) for p in results.rglob("*") if p.is_file() and "runs" not in p.parts[:-1]
+    }
     for name in ("table_1", "table_3", "table_7"):
         assert {f"tables/{name}.{kind}" for kind in ("tex", "csv", "md")} <= made
     assert {"figures/figure_7b.pdf", "figures/figure_7b.png", "all_runs.csv"} <= made

@@ -15,14 +15,16 @@ rule predict:
         f"{w.results}/logs/predict/{{dataset}}/{{run}}.log",
     benchmark:
         f"{w.results}/benchmarks/predict/{{dataset}}/{{run}}.jsonl"
+    conda:
+        "../../envs/aikd.yaml"
     threads: w.study.threads
     resources:
         gpu=1,
-    conda:
-        "../../envs/aikd.yaml"
+    params:
+        results=w.folder,
     shell:
         "python -m aikd predict {wildcards.dataset:q}/{wildcards.run:q}"
-        " --results {w.results:q} --data data 2> {log:q}"
+        " --results {params.results:q} --data data 2> {log:q}"
 
 
 rule calibrate:
@@ -32,16 +34,20 @@ rule calibrate:
         code=code("metrics.py", "calibration.py"),
     output:
         f"{w.runs}/{{dataset}}/{{run}}/metrics.json",
-    params:
-        calibration={"bins": w.study.calibration.bins, "folds": w.study.calibration.folds},
     log:
         f"{w.results}/logs/calibrate/{{dataset}}/{{run}}.log",
     benchmark:
         f"{w.results}/benchmarks/calibrate/{{dataset}}/{{run}}.jsonl"
     conda:
         "../../envs/aikd.yaml"
+    params:
+        results=w.folder,
+        calibration={
+            "bins": w.study.calibration.bins,
+            "folds": w.study.calibration.folds,
+        },
     shell:
-        "python -m aikd calibrate {wildcards.dataset:q}/{wildcards.run:q} --results {w.results:q}"
+        "python -m aikd calibrate {wildcards.dataset:q}/{wildcards.run:q} --results {params.results:q}"
         " --bins {params.calibration[bins]} --folds {params.calibration[folds]} 2> {log:q}"
 
 
@@ -56,13 +62,14 @@ rule all_runs:
             category="Runs",
             caption="../report/all_runs.rst",
         ),
-    params:
-        runs=w.runs_json(),
     log:
         f"{w.results}/logs/all_runs.log",
     benchmark:
         f"{w.results}/benchmarks/all_runs.jsonl"
     conda:
         "../../envs/aikd.yaml"
+    params:
+        results=w.folder,
+        runs=w.runs_json(),
     shell:
-        "python -m aikd collect --runs {params.runs:q} --results {w.results:q} --to {output:q} 2> {log:q}"
+        "python -m aikd collect --runs {params.runs:q} --results {params.results:q} --to {output:q} 2> {log:q}"

@@ -16,13 +16,14 @@ rule figure:
             category="Figures",
             caption="../report/figure.rst",
         ),
-    params:
-        spec=w.spec_json,
     log:
         f"{w.results}/logs/figures/{{name}}.log",
     benchmark:
         f"{w.results}/benchmarks/figures/{{name}}.jsonl"
     conda:
         "../../envs/aikd.yaml"
+    params:
+        results=w.folder,
+        spec=w.spec_json,
     shell:
-        "python -m aikd figure --spec {params.spec:q} --results {w.results:q} --to {w.results:q}/figures 2> {log:q}"
+        "python -m aikd figure --spec {params.spec:q} --results {params.results:q} --to {params.results:q}/figures 2> {log:q}"

@@ -17,22 +17,24 @@ rule table:
             caption="../report/table.rst",
         ),
         md=f"{w.results}/tables/{{name}}.md",
-    params:
-        spec=w.spec_json,
     log:
         f"{w.results}/logs/tables/{{name}}.log",
     benchmark:
         f"{w.results}/benchmarks/tables/{{name}}.jsonl"
     conda:
         "../../envs/aikd.yaml"
+    params:
+        results=w.folder,
+        spec=w.spec_json,
     shell:
-        "python -m aikd table --spec {params.spec:q} --results {w.results:q} --data data"
-        " --to {w.results:q}/tables 2> {log:q}"
+        "python -m aikd table --spec {params.spec:q} --results {params.results:q} --data data"
+        " --to {params.results:q}/tables 2> {log:q}"
 
 
 for target in w.targets():
 
     rule:
+        """A table or figure, or all parts of a figure, by its name in the paper."""
         name:
             target
         input:

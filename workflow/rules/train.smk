@@ -12,26 +12,28 @@ rule pretrain:
         model=f"{w.runs}/{{dataset}}/{{run}}/model.safetensors",
         history=f"{w.runs}/{{dataset}}/{{run}}/history.csv",
         summary=f"{w.runs}/{{dataset}}/{{run}}/train.json",
-    wildcard_constraints:
-        run=r"[a-z0-9_]+/baseline/.*seed\d+",
-    params:
-        settings=w.settings,
     log:
         f"{w.results}/logs/train/{{dataset}}/{{run}}.log",
     benchmark:
         f"{w.results}/benchmarks/train/{{dataset}}/{{run}}.jsonl"
+    wildcard_constraints:
+        run=r"[a-z0-9_]+/baseline/.*seed\d+",
+    conda:
+        "../../envs/aikd.yaml"
     threads: w.study.threads
     resources:
         gpu=1,
-    conda:
-        "../../envs/aikd.yaml"
+    params:
+        settings=w.settings,
+        results=w.folder,
+        evaluate_every=w.evaluate_every,
     shell:
-        "python -m aikd train --settings {params.settings:q} --evaluate-every {w.study.evaluate_every}"
-        " --results {w.results:q} --data data 2> {log:q}"
+        "python -m aikd train --settings {params.settings:q} --evaluate-every {params.evaluate_every}"
+        " --results {params.results:q} --data data 2> {log:q}"
 
 
 use rule pretrain as train with:
-    # Any method but Baseline: after its superior model, if it learns from one.
+    """Train a run of any other method, after its superior model if it learns from one."""
     input:
         "data/{dataset}/manifest.json",
         w.superior,

@@ -53,6 +53,15 @@ def schema(options: argparse.Namespace) -> None:
     print(json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False))
 
 
+def download(options: argparse.Namespace) -> None:
+    """Fetch a published archive, or take one that was placed by hand, and verify it."""
+    from aikd.engine import archives
+    from aikd.engine.download import download as fetch
+
+    archive = archives.find_archive(options.archive)
+    fetch(archive, options.data / "downloads", mirror=options.mirror, accept_other=options.accept_other)
+
+
 def prepare(options: argparse.Namespace) -> None:
     """Prepare a data set: decode its images once and describe them in manifest.json."""
     from aikd.engine.sources import prepare as prepare_source
@@ -165,6 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command(settings, run, study)
     command(schema)
+    c = command(download, data)
+    c.add_argument("archive", help="file name of the archive, for example CUB_200_2011.tgz")
+    c.add_argument("--mirror", help="folder or base URL that holds the archives; the only place asked")
+    c.add_argument("--accept-other", action="store_true", help="take a file that is not the published one")
     command(prepare, data).add_argument("dataset", help="name of the data set")
     c = command(train, results, data)
     c.add_argument("--settings", required=True, help=f"the run's resolved settings: {text}")

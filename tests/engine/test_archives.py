@@ -1,9 +1,12 @@
 """The data file of archives."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from aikd.cli import main
 from aikd.engine.archives import find_archive, load_sources
 from aikd.errors import UserError
 from aikd.study.catalogue import DATA_SETS
@@ -42,3 +45,21 @@ def test_checksum_of_cifar100_is_the_one_torchvision_verifies() -> None:
 def test_unknown_archive_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"did you mean 'CUB_200_2011\.tgz'"):
         find_archive("CUB_200_2011.zip")
+
+
+def test_the_command_line_takes_an_archive_placed_by_hand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    placed = tmp_path / "downloads" / "TestImages.txt"
+    placed.parent.mkdir()
+    placed.write_text("not the published list\n")
+    command = ["download", "TestImages.txt", "--data", str(tmp_path), "--mirror", str(tmp_path)]
+    assert main(command) == 1
+    assert str(placed) in capsys.readouterr().err
+    assert main([*command, "--accept-other"]) == 0
+    assert json.loads(placed.with_name("TestImages.txt.json").read_text())["verified"] is False
+
+
+def test_an_unknown_archive_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["download", "CUB_200_2010.tgz"]) == 1
+    assert "CUB_200_2011.tgz" in capsys.readouterr().err

@@ -74,6 +74,7 @@ def to_latex(sheet: Sheet) -> str:
             r"  \centering",
             rf"  \caption{{{text.latex(sheet.caption)}}}",
             rf"  \label{{tab:{sheet.name}}}",
+            r"  \smallskip",
             r"  \footnotesize",
             r"  \setlength{\tabcolsep}{2.5pt}",
             rf"  \begin{{tabular}}{{@{{}}{'l' * len(sheet.headers)}{'r' * len(sheet.columns)}@{{}}}}",

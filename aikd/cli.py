@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+    except KeyboardInterrupt:
+        print(f"aikd {options.name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Somebody read only the first lines (`aikd schema | head`); nothing is left to flush into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, OSError) as error:
         # OSError: a full disk, a missing permission; the system's own words name the file.
         print(f"aikd {options.name}: {error}", file=sys.stderr)
@@ -83,19 +90,22 @@ def predict(options: argparse.Namespace) -> None:
     """Predict the evaluation set with a trained run: logits, features, labels."""
     from aikd.engine.adoption import adopt
     from aikd.study.layout import RUNS
+    from aikd.study.run import Run
 
-    if adopt(options.results / RUNS / options.run):
+    run = Run.from_path(options.run).path
+    if adopt(options.results / RUNS / run):
         return
     from aikd.engine import jobs
 
-    jobs.predict(options.run, options.results, options.data)
+    jobs.predict(run, options.results, options.data)
 
 
 def calibrate(options: argparse.Namespace) -> None:
     """Compute a run's metrics from its predictions, before and after temperature scaling."""
     from aikd.engine.evaluation import evaluate
+    from aikd.study.run import Run
 
-    evaluate(options.run, options.results, options.bins, options.folds)
+    evaluate(Run.from_path(options.run).path, options.results, options.bins, options.folds)
 
 
 def table(options: argparse.Namespace) -> None:
@@ -125,7 +135,10 @@ def collect(options: argparse.Namespace) -> None:
     """Gather the metrics of all runs into one CSV file, one row a run."""
     from aikd.results.aggregate import write_all_runs
 
-    write_all_runs(options.results, _json(options.runs)["runs"], options.to)
+    runs = _json(options.runs).get("runs")
+    if not isinstance(runs, list):
+        raise UserError('--runs: expected {"runs": [paths]}')
+    write_all_runs(options.results, runs, options.to)
 
 
 def _json(text: str) -> dict[str, Any]:

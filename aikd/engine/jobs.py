@@ -18,8 +18,11 @@ from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer
 from aikd.errors import UserError
 from aikd.files import write_json
+from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.resolve import RECIPE_VERSION
+from aikd.study.run import Run
+from aikd.study.schema import Recipe
 
 
 def train(settings: dict[str, Any], results: Path, data: Path, evaluate_every: int) -> None:
@@ -40,10 +43,11 @@ def train(settings: dict[str, Any], results: Path, data: Path, evaluate_every: i
     superior = None
     if settings["superior"]:
         superior = load_superior(results / RUNS / settings["superior"], settings, prepared)
+    folder = results / RUNS / settings["run"]
+    folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(settings, prepared, superior, device, evaluate_every)
     print(f"{settings['run']}: {len(trainer.train)} images on {device_name(device)}", file=sys.stderr)
     history = trainer.run(lambda row: _report(row, settings["recipe"]["epochs"]))
-    folder = results / RUNS / settings["run"]
     save_model(folder / MODEL, trainer.student, settings["run"])
     write_history(folder / HISTORY, history)
     write_json(folder / SUMMARY, _summary(settings, trainer, history, time.time() - started))
@@ -62,6 +66,11 @@ def _check_settings(settings: dict[str, Any]) -> None:
             f"--settings: recipe_version is {found}, this version trains {RECIPE_VERSION}; "
             "`aikd settings RUN` prints the settings anew"
         )
+    run = str(settings.get("run"))
+    if (canonical := Run.from_path(run).path) != run:
+        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}")
+    with explaining("--settings: recipe", Recipe):
+        Recipe.model_validate(settings.get("recipe"))
 
 
 def _report(row: Row, epochs: int) -> None:

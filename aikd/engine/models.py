@@ -44,6 +44,10 @@ def load_trained(folder: Path, settings: dict[str, Any], prepared: Prepared) -> 
     path = folder / MODEL
     model = build(settings["model"], prepared.manifest["classes"], prepared.images("train").shape[1])
     try:
+        with safetensors.safe_open(path, framework="np") as file:
+            found = (file.metadata() or {}).get("run")
+        if found != settings["run"]:
+            raise UserError(f"{path}: holds the weights of {found}, not of {settings['run']}; train it again")
         model.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such model; train {settings['run']} first") from None
@@ -59,6 +63,8 @@ def load_superior(folder: Path, settings: dict[str, Any], prepared: Prepared) ->
     Raises:
         UserError: the folder holds another run, or none.
     """
+    if not (folder / SUMMARY).exists():
+        raise UserError(f"{folder}: no trained run; {settings['run']} learns from it, so train it first")
     found = trained_settings(folder)
     wanted = settings | {"run": settings["superior"]}
     for key in ("run", "recipe_version", "data", "model", "recipe", "seed"):

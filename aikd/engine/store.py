@@ -15,6 +15,14 @@ from aikd.study.layout import MANIFEST
 Split = Literal["train", "test"]
 
 
+CHECKED = 2**28
+"""Bytes up to which an array is compared with the manifest's hash whenever it is opened: a fraction of a second."""
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A prepared data set. Images are uint8 [N, 3, H, W], memory-mapped; labels int64 [N], class indices."""
@@ -64,6 +72,8 @@ class Prepared:
             raise UserError(
                 f"{path}: found shape {list(array.shape)}, the manifest says {expected}; prepare again"
             )
+        if array.nbytes <= CHECKED and _digest(array) != self.manifest["arrays"][name].get("sha256"):
+            raise UserError(f"{path}: is not the array that the manifest describes; prepare the data again")
         return array
 
 
@@ -86,7 +96,7 @@ def write_prepared(
             file = f"{split}_{kind}.npy"
             with replacing(folder / file) as temporary:
                 np.save(temporary, array, allow_pickle=False)
-            digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+            digest = _digest(array)
             arrays[file] = {"shape": list(array.shape), "sha256": digest}
     train = splits["train"][0].astype(np.float64) / 255
     manifest = {

@@ -14,7 +14,11 @@ from aikd.streams import Stream, generator, torch_seed
 
 
 class AIKD(Method):
-    """L_AI = (1 - α_P - α_G) H(q, p_t) + α_P L_P + α_G L_G + ω L_A   (eq. 8)
+    """L_AI = (1 - α_P - α_G) H(q, p_t) + α_P L_P + α_G L_G + ω L_A        (eq. 8)
+
+    L_G = τ_G² D_KL(p^Sup(x; τ_G) ‖ p_t(x; τ_G))                       (eq. 4)
+    L_P = τ_P² D_KL(p_{t-1}(x; τ_P) ‖ p_t(x; τ_P))                     (eq. 5)
+    L_A = -E[D(S_t(x))]                                                (eq. 7)
 
     L_G guides towards the superior model (eq. 4), L_P holds on to the previous epoch (eq. 5), and L_A aligns the
     distribution of the student's outputs with the superior's by fooling the critic (eq. 7), which is trained

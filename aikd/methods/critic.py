@@ -43,6 +43,8 @@ def critic_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L_D of eq. 6 and what shows the critic's health; `critic` is in train mode.
 
+    L_D = E[D(S_t(x))] - E[D(S^Sup(x))] + λ E[(‖∇D(x̂)‖₂ - 1)²], x̂ between S_t(x) and S^Sup(x).
+
     By default all three batches go through the critic in one pass. BatchNorm in passes of their own would
     centre student and superior alike and so hide the very shift that the critic is to see.
 

@@ -17,6 +17,9 @@ from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
 RULES = {"all", "all_runs", "calibrate", "figure", "predict", "prepare", "pretrain", "table", "train"}
 """Names that the workflow's rules have already."""
 
+FOLDERS = {"runs", "tables", "figures", "logs", "benchmarks"}
+"""Folders of the paper's own results, beside which the results of other studies lie."""
+
 
 def check_references(study: Study) -> None:
     """Check every reference and setting.
@@ -26,6 +29,10 @@ def check_references(study: Study) -> None:
     """
     if len(set(study.seeds)) < len(study.seeds):
         raise UserError(f"seeds: found {study.seeds}; each seed may stand once")
+    if study.name in FOLDERS:
+        raise UserError(
+            f"name: found {show(study.name)}, which is a folder of the paper's results; choose another"
+        )
     for name, model in study.models.items():
         _check_model(f"models.{name}", name, model)
     for name, entry in study.data.items():

@@ -18,7 +18,8 @@ class Recipe(Section):
 
     epochs: Count = 300
     """Passes over the training images."""
-    batch_size: Count = 128
+    batch_size: Annotated[Count, Field(ge=2)] = 128
+    """Images of a step; at least two, for BatchNorm."""
     """Images a step."""
     learning_rate: Positive = 0.1
     """Initial learning rate of SGD."""

@@ -257,7 +257,9 @@ def test_another_run_in_place_of_the_superior_is_refused(
 
 
 def test_missing_superior_is_named(data: Path, tmp_path: Path, make_settings: Make) -> None:
-    with pytest.raises(UserError, match=rf"{BASELINE}/train\.json: no such file"):
+    with pytest.raises(
+        UserError, match=rf"{BASELINE}: no trained run; {AIKD} learns from it, so train it first"
+    ):
         jobs.train(make_settings("aikd", **DATA), tmp_path, data, 1)
 
 

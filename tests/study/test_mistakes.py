@@ -169,6 +169,8 @@ figures/figure_7b/axes/0 = {setting: alpha_g, values: [0.8]} → figures.figure_
 methods/aikd/settings = {critic.fc1: 3, critic: {fc1: 4}} → methods.aikd.settings: 'critic.fc1' is given more than once
 figures/figure_7a/y/setting = critic.fc1 → figures.figure_7a.y.setting: found "critic.fc1" on both axes…
 tables/figure_4 = {kind: datasets} → figures.figure_4: a table has this name; each table and figure needs its own
+name = runs → name: found "runs", which is a folder of the paper's results; choose another
+recipe/batch_size = 1 → recipe.batch_size: found 1…
 tables/train = {kind: datasets} → train: a step of the workflow has this name; a table or figure needs another
 """
 

@@ -15,7 +15,7 @@ from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
 from aikd.engine.provenance import revision, versions
 from aikd.engine.store import Prepared
-from aikd.engine.training import Row, Trainer
+from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
 from aikd.files import write_json
 from aikd.study.explain import explaining
@@ -52,7 +52,10 @@ def train(settings: dict[str, Any], results: Path, data: Path, evaluate_every: i
     write_history(folder / HISTORY, history)
     write_json(folder / SUMMARY, _summary(settings, trainer, history, time.time() - started))
     try:
-        write_predictions(folder / LEFT_BEHIND, trainer.student, settings, prepared, trainer.precision)
+        holdout = holdout_data(settings, prepared, trainer.precision)
+        write_predictions(
+            folder / LEFT_BEHIND, trainer.student, settings, trainer.test, holdout, trainer.precision
+        )
     except OSError as error:
         # `aikd predict` does without; a training run is not lost over it.
         print(f"{settings['run']}: predictions were not left behind ({error})", file=sys.stderr)
@@ -119,7 +122,9 @@ def predict(run: str, results: Path, data: Path) -> None:
     prepared = _open_data(settings, data)
     model = load_trained(folder, settings, prepared)
     precision = Precision(settings["recipe"]["precision"], device, settings["recipe"]["channels_last"])
-    write_predictions(folder / PREDICTIONS, model, settings, prepared, precision)
+    test = test_data(settings, prepared, precision)
+    holdout = holdout_data(settings, prepared, precision)
+    write_predictions(folder / PREDICTIONS, model, settings, test, holdout, precision)
     (folder / LEFT_BEHIND).unlink(missing_ok=True)
 
 

@@ -42,7 +42,7 @@ def load_trained(folder: Path, settings: dict[str, Any], prepared: Prepared) -> 
         UserError: there is none, or it is not the network that the settings describe.
     """
     path = folder / MODEL
-    model = build(settings["model"], prepared.manifest["classes"], prepared.images("train").shape[1])
+    model = build(settings["model"], prepared.manifest["classes"], prepared.channels)
     try:
         with safetensors.safe_open(path, framework="np") as file:
             found = (file.metadata() or {}).get("run")

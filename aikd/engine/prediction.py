@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from aikd.engine.adoption import fingerprint
 from aikd.engine.data import Images
 from aikd.engine.precision import Precision
-from aikd.engine.store import Prepared
-from aikd.engine.training import holdout_data, test_data
 from aikd.files import replacing
 from aikd.models import logits_and_features
 
 
 def write_predictions(
-    path: Path, model: nn.Module, settings: dict[str, Any], prepared: Prepared, precision: Precision
+    path: Path,
+    model: nn.Module,
+    settings: dict[str, Any],
+    test: Images,
+    holdout: Images | None,
+    precision: Precision,
 ) -> None:
     """Predict the evaluation set with the model that stands in the folder of `path`, and write the outputs there.
 
@@ -25,9 +28,9 @@ def write_predictions(
     training images out, also `holdout_logits` and `holdout_labels`. Metadata: run, dataset, the model's SHA-256.
     """
     model = precision.place(model).eval()
-    logits, features, labels = _outputs(model, test_data(settings, prepared, precision), precision)
+    logits, features, labels = _outputs(model, test, precision)
     tensors = {"logits": logits, "features": features.half(), "labels": labels}
-    if holdout := holdout_data(settings, prepared, precision):
+    if holdout is not None:
         tensors["holdout_logits"], _, tensors["holdout_labels"] = _outputs(model, holdout, precision)
     metadata = {
         "run": settings["run"],

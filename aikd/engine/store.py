@@ -54,6 +54,12 @@ class Prepared:
             )
         return cls(folder, manifest)
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images, from the manifest: no array is opened, and none is hashed, for it."""
+        channels: int = self.manifest["arrays"]["train_images.npy"]["shape"][1]
+        return channels
+
     def images(self, split: Split) -> NDArray[np.uint8]:
         """Images of a split, uint8 [N, 3, H, W]."""
         return self._array(f"{split}_images.npy")

@@ -164,7 +164,7 @@ def network(settings: dict[str, Any], prepared: Prepared, seed: int) -> nn.Modul
     """A freshly initialised network of the run's kind."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(settings["model"], prepared.manifest["classes"], prepared.images("train").shape[1])
+        return build(settings["model"], prepared.manifest["classes"], prepared.channels)
 
 
 def training_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> TrainingData:

@@ -1,86 +1,205 @@
-"""Prepared data: a folder with `manifest.json` and the decoded images as arrays."""
+"""Prepared data: a folder with `manifest.json` and the decoded images.
+
+Images of one array lie in `<split>_images.npy`, [N, C, H, W]. Those of different sizes lie one after the other in
+`<split>_images.bin`, each [H, W, 3], and `<split>_index.npy` says where. Labels and index are in the order of the
+published lists.
+"""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from aikd.errors import UserError
 from aikd.files import read_json, replacing, write_json
 from aikd.study.layout import MANIFEST
 
 Split = Literal["train", "test"]
-
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 CHECKED = 2**28
 """Bytes up to which an array is compared with the manifest's hash whenever it is opened: a fraction of a second."""
 
 
-def _digest(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+class Facts(BaseModel, strict=True):
+    """What the manifest says of one array."""
+
+    shape: list[int]
+    dtype: str
+    sha256: str
+    """Of its bytes in C order."""
+
+
+class _Manifest(BaseModel, strict=True):
+    name: str
+    classes: int
+    class_names: list[str]
+    train: int
+    test: int
+    mean: list[float]
+    std: list[float]
+    source: dict[str, Any]
+    arrays: dict[str, Facts]
+    conversions: dict[str, Any]
+
+
+class Packed:
+    """Images of different sizes in one memory-mapped file: `packed[i]` is uint8 [H, W, 3], not copied.
+
+    Args:
+        data: uint8 [bytes].
+        index: int64 [N, 3]: offset in bytes, height and width of each image.
+    """
+
+    def __init__(self, data: NDArray[np.uint8], index: NDArray[np.int64]) -> None:
+        self._data, self._index = data, index
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Height and width of each image, int64 [N, 2]."""
+        return self._index[:, 1:]
+
+    def __getitem__(self, i: int) -> NDArray[np.uint8]:
+        offset, height, width = self._index[i].tolist()
+        return self._data[offset : offset + 3 * height * width].reshape(height, width, 3)
+
+    def as_array(self) -> NDArray[np.uint8] | None:
+        """All images as a view [N, 3, H, W], where they have one size and lie in order."""
+        n, (height, width) = len(self), self.sizes[0].tolist()
+        size = 3 * height * width
+        if (self.sizes != self.sizes[0]).any() or (self._index[:, 0] != size * np.arange(n)).any():
+            return None
+        return self._data[: n * size].reshape(n, height, width, 3).transpose(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set. Images are uint8 [N, 3, H, W], memory-mapped; labels int64 [N], class indices."""
+    """A prepared data set, memory-mapped."""
 
     folder: Path
     manifest: dict[str, Any]
 
     @classmethod
     def open(cls, folder: Path) -> "Prepared":
-        """Open the data set in `folder`.
+        """Open the data set in `folder`; its arrays are checked when they are asked for.
 
         Raises:
             UserError: it is not there, or its manifest is damaged.
         """
         manifest = read_json(folder / MANIFEST)
-        missing = {
-            "name",
-            "classes",
-            "class_names",
-            "train",
-            "test",
-            "mean",
-            "std",
-            "arrays",
-        } - manifest.keys()
-        if missing:
-            raise UserError(
-                f"{folder / 'manifest.json'}: lacks {', '.join(sorted(missing))}; prepare the data again"
-            )
+        try:
+            arrays = _Manifest.model_validate(manifest).arrays
+        except ValidationError as error:
+            problems = ", ".join(_problem(detail) for detail in error.errors()[:3])
+            raise UserError(f"{folder / MANIFEST}: {problems}; prepare the data again") from None
+        for file in (file for split in SPLITS for file in _files(split, arrays)):
+            if file not in arrays:
+                raise UserError(f"{folder / MANIFEST}: lacks arrays/{file}; prepare the data again")
         return cls(folder, manifest)
 
     @property
     def channels(self) -> int:
         """Channels of the images, from the manifest: no array is opened, and none is hashed, for it."""
-        channels: int = self.manifest["arrays"]["train_images.npy"]["shape"][1]
+        channels: int = self.manifest["arrays"].get("train_images.npy", {"shape": [0, 3]})["shape"][1]
         return channels
 
-    def images(self, split: Split) -> NDArray[np.uint8]:
-        """Images of a split, uint8 [N, 3, H, W]."""
-        return self._array(f"{split}_images.npy")
+    def images(self, split: Split) -> NDArray[np.uint8] | Packed:
+        """Images of a split: uint8 [N, C, H, W] where all have one size, else `Packed`.
+
+        Raises:
+            UserError: the files are missing, or not those that the manifest describes.
+        """
+        images, *index, _ = _files(split, self.manifest["arrays"])
+        data: NDArray[np.uint8] = self._array(images, np.uint8, 1 if index else 4)
+        if not index:
+            self._check_count(images, split, len(data))
+            return data
+        places: NDArray[np.int64] = self._array(index[0], np.int64, 2)
+        self._check_count(index[0], split, len(places))
+        if places.shape[1] != 3 or not _inside(places, len(data)):
+            raise UserError(f"{self.folder / index[0]}: points outside {images}; prepare the data again")
+        packed = Packed(data, places)
+        array = packed.as_array()
+        return packed if array is None else array
 
     def labels(self, split: Split) -> NDArray[np.int64]:
-        """Labels of a split, int64 [N]."""
-        return self._array(f"{split}_labels.npy")
+        """Labels of a split, int64 [N], 0..classes - 1.
 
-    def _array(self, name: str) -> NDArray[Any]:
-        path, expected = self.folder / name, self.manifest["arrays"][name]["shape"]
+        Raises:
+            UserError: as for `images`.
+        """
+        *_, file = _files(split, self.manifest["arrays"])
+        labels: NDArray[np.int64] = self._array(file, np.int64, 1)
+        self._check_count(file, split, len(labels))
+        classes = self.manifest["classes"]
+        if labels.min() < 0 or labels.max() >= classes:
+            raise UserError(
+                f"{self.folder / file}: found labels {labels.min()} to {labels.max()}, but there are "
+                f"{classes} classes; prepare the data again"
+            )
+        return labels
+
+    def _check_count(self, file: str, split: Split, count: int) -> None:
+        if count != self.manifest[split] or not count:
+            raise UserError(
+                f"{self.folder / file}: holds {count:,} images, the manifest says {self.manifest[split]:,}; "
+                "prepare the data again"
+            )
+
+    def _array(self, name: str, dtype: type[np.generic], dimensions: int) -> NDArray[Any]:
+        path, expected = self.folder / name, Facts.model_validate(self.manifest["arrays"][name])
         try:
-            array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+            array: NDArray[Any] = (
+                np.memmap(path, np.uint8, "r")
+                if path.suffix == ".bin"
+                else np.lib.format.open_memmap(path, mode="r")
+            )
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({error}); prepare the data again") from None
-        if list(array.shape) != expected:
+        if list(array.shape) != expected.shape:
             raise UserError(
-                f"{path}: found shape {list(array.shape)}, the manifest says {expected}; prepare again"
+                f"{path}: found shape {list(array.shape)}, the manifest says {expected.shape}; prepare again"
             )
-        if array.nbytes <= CHECKED and _digest(array) != self.manifest["arrays"][name].get("sha256"):
+        if str(array.dtype) != expected.dtype or array.dtype != dtype or array.ndim != dimensions:
+            raise UserError(
+                f"{path}: found {array.ndim} dimensions of {array.dtype}, expected {dimensions} of "
+                f"{dtype.__name__}; prepare the data again"
+            )
+        if array.nbytes <= CHECKED and _digest(array) != expected.sha256:
             raise UserError(f"{path}: is not the array that the manifest describes; prepare the data again")
         return array
+
+
+class Moments:
+    """Mean and standard deviation of pixels 0..255, channel by channel, from how often each value occurs.
+
+    All sums are exact, so neither the order of images nor the number of workers can change them.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.counts = np.zeros((channels, 256), np.int64)
+
+    def add(self, images: NDArray[np.uint8]) -> None:
+        """Count the pixels of images [N, C, H, W]."""
+        for channel, values in enumerate(images.swapaxes(0, 1)):
+            self.counts[channel] += np.bincount(values.ravel(), minlength=256)
+
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        """As fractions of 255, rounded to six places."""
+        means, stds = [], []
+        for counts in self.counts.tolist():
+            n, first, second = (sum(c * value**k for value, c in enumerate(counts)) for k in range(3))
+            means.append(round(first / n / 255, 6))
+            stds.append(round((n * second - first**2) ** 0.5 / n / 255, 6))
+        return means, stds
 
 
 def write_prepared(
@@ -96,25 +215,85 @@ def write_prepared(
         splits: images uint8 [N, 3, H, W] and labels int64 [N] of each split.
         source: where the images come from.
     """
+    (folder / MANIFEST).unlink(missing_ok=True)
     arrays = {}
     for split, (images, labels) in splits.items():
         for kind, array in (("images", images), ("labels", labels)):
-            file = f"{split}_{kind}.npy"
-            with replacing(folder / file) as temporary:
-                np.save(temporary, array, allow_pickle=False)
-            digest = _digest(array)
-            arrays[file] = {"shape": list(array.shape), "sha256": digest}
-    train = splits["train"][0].astype(np.float64) / 255
+            arrays[f"{split}_{kind}.npy"] = save(folder / f"{split}_{kind}.npy", array)
+    train = splits["train"][0]
+    moments = Moments(train.shape[1])
+    for block in _blocks(train):
+        moments.add(block)
+    counts = {split: len(labels) for split, (_, labels) in splits.items()}
+    return write_manifest(folder, name, class_names, counts, moments, source, arrays, {})
+
+
+def save(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    """Write an array; returns what the manifest says of it, as in `Facts`."""
+    with replacing(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _digest(array)}
+
+
+def write_manifest(
+    folder: Path,
+    name: str,
+    class_names: list[str],
+    counts: dict[Split, int],
+    moments: Moments,
+    source: dict[str, Any],
+    arrays: dict[str, dict[str, Any]],
+    conversions: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the manifest of a prepared set, after everything that it describes; returns it.
+
+    Args:
+        counts: images of each split.
+        moments: of the training images.
+        arrays: file → what `Facts` says.
+        conversions: what was done to images → how many, and the first of them.
+    """
+    mean, std = moments.mean_and_std()
     manifest = {
         "name": name,
         "classes": len(class_names),
         "class_names": class_names,
-        "train": len(splits["train"][1]),
-        "test": len(splits["test"][1]),
-        "mean": [round(float(m), 6) for m in train.mean((0, 2, 3))],
-        "std": [round(float(s), 6) for s in train.std((0, 2, 3))],
+        "train": counts["train"],
+        "test": counts["test"],
+        "mean": mean,
+        "std": std,
         "source": source,
         "arrays": arrays,
+        "conversions": conversions,
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _files(split: Split, arrays: dict[str, Any]) -> list[str]:
+    """Files of a split: images, where they are packed their index, labels."""
+    packed = f"{split}_images.bin" in arrays
+    images = [f"{split}_images.bin", f"{split}_index.npy"] if packed else [f"{split}_images.npy"]
+    return [*images, f"{split}_labels.npy"]
+
+
+def _inside(places: NDArray[np.int64], size: int) -> bool:
+    offset, height, width = places.T
+    # In floating point, where nothing wraps around.
+    ends = offset + 3.0 * height * width
+    return bool(offset.min() >= 0 and height.min() > 0 and width.min() > 0 and ends.max() <= size)
+
+
+def _problem(detail: Any) -> str:
+    place = "/".join(str(part) for part in detail["loc"])
+    return f"lacks {place}" if detail["type"] == "missing" else f"{place}: {detail['msg']}"
+
+
+def _blocks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """About a million values at a time."""
+    size = max(1, 2**20 // max(1, images[:1].size))
+    return (images[start : start + size] for start in range(0, len(images), size))
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

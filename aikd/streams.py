@@ -23,6 +23,7 @@ class Stream(IntEnum):
     CRITIC_INIT = 8
     SUBSET = 9
     TSNE = 10
+    SPLIT = 11
 
 
 def generator(seed: int, stream: Stream, epoch: int = 0) -> np.random.Generator:

@@ -32,6 +32,7 @@ def test_stream_numbers_are_the_published_recipe() -> None:
         "CRITIC_INIT": 8,
         "SUBSET": 9,
         "TSNE": 10,
+        "SPLIT": 11,
     }
 
 

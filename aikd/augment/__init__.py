@@ -12,9 +12,12 @@ from aikd.augment.draws import (
 from aikd.augment.geometry import (
     CropTensors,
     crops_to,
+    cut_and_resize,
+    mirror,
     normalise,
     padded_crop,
     resize_and_centre_crop,
+    resize_and_cut_centre,
     resized_crop,
 )
 from aikd.augment.mixing import MixTensors, apply_mix, mixes_to
@@ -28,12 +31,15 @@ __all__ = [
     "apply_mix",
     "batch_sizes",
     "crops_to",
+    "cut_and_resize",
     "draw_crops",
     "draw_epoch",
     "draw_mix",
+    "mirror",
     "mixes_to",
     "normalise",
     "padded_crop",
     "resize_and_centre_crop",
+    "resize_and_cut_centre",
     "resized_crop",
 ]

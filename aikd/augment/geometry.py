@@ -1,4 +1,4 @@
-"""Crops, flips and resizing of whole batches of uint8 images, on the device that holds them.
+"""Crops, flips and resizing of uint8 images: whole batches on the device that holds them, or one by one on the host.
 
 Nothing here waits for the device: shapes follow from arguments, never from the values of a tensor.
 """
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,16 +72,8 @@ def resize_and_centre_crop(images: Tensor, resize: int | None, size: int) -> Ten
     large for the resized image.
     """
     height, width = images.shape[2:]
-    short = min(height, width)
-    target = short if resize is None else resize
-    new_height, new_width = int(target * height / short), int(target * width / short)
-    if size > target:
-        raise UserError(
-            f"transform: a centre crop of size {size} does not fit into a test image of "
-            f"{new_height}×{new_width} pixels; lower `size` or set `resize` to at least {size}"
-        )
-    top, left = round((new_height - size) / 2), round((new_width - size) / 2)
-    if target == short:
+    (new_height, new_width), top, left = _central(height, width, resize, size)
+    if (new_height, new_width) == (height, width):
         return images[:, :, top : top + size, left : left + size].float()
     zero, tall, wide = (
         torch.full((1,), value, dtype=torch.int32, device=images.device) for value in (0, height, width)
@@ -89,6 +82,34 @@ def resize_and_centre_crop(images: Tensor, resize: int | None, size: int) -> Ten
     rows = _triangle(height, zero, tall, new_height, steps + top)
     columns = _triangle(width, zero, wide, new_width, steps + left)
     return _resample(images, rows, columns)
+
+
+def cut_and_resize(
+    image: NDArray[np.uint8], top: int, left: int, height: int, width: int, *, size: int
+) -> NDArray[np.uint8]:
+    """Cut a rectangle out of one image on the host and resize it to a square.
+
+    `image` uint8 [H, W, 3], only the rectangle of which is read; returns uint8 [size, size, 3]. Bilinear with
+    antialiasing, rounded, as torchvision's `resized_crop` on uint8 images.
+    """
+    return _resized(image[top : top + height, left : left + width], size, size)
+
+
+def resize_and_cut_centre(image: NDArray[np.uint8], resize: int | None, size: int) -> NDArray[np.uint8]:
+    """`resize_and_centre_crop` of one image on the host, rounded: uint8 [H, W, 3] to [size, size, 3]."""
+    height, width = image.shape[:2]
+    resized, top, left = _central(height, width, resize, size)
+    if resized != (height, width):
+        image = _resized(image, *resized)
+    return image[top : top + size, left : left + size]
+
+
+def mirror(images: Tensor, flip: NDArray[np.bool_]) -> Tensor:
+    """Mirror those of the images [B, 3, H, W] with `flip` [B] left to right, in place; returns them."""
+    # One at a time: choosing them all at once in channels_last memory takes ten times as long on a CPU.
+    for i in np.flatnonzero(flip).tolist():
+        images[i] = images[i].flip(2)
+    return images
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -102,6 +123,31 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         for moment in (mean, std)
     )
     return images.to(torch.float32, copy=True).sub_(shift).div_(scale)
+
+
+def _central(height: int, width: int, resize: int | None, size: int) -> tuple[tuple[int, int], int, int]:
+    """Height and width after resizing the short side to `resize`; top and left of the central square then.
+
+    Raises UserError if the square is too large.
+    """
+    short = min(height, width)
+    target = short if resize is None else resize
+    new_height, new_width = int(target * height / short), int(target * width / short)
+    if size > target:
+        raise UserError(
+            f"transform: a centre crop of size {size} does not fit into a test image of "
+            f"{new_height}×{new_width} pixels; lower `size` or set `resize` to at least {size}"
+        )
+    return (new_height, new_width), round((new_height - size) / 2), round((new_width - size) / 2)
+
+
+def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    # The copy is writable, which torch insists on, and read from a file without holding Python's lock. In this
+    # layout torch resizes single bytes in a vectorised kernel, on the thread that asks for it.
+    pixels = torch.from_numpy(np.array(image[np.newaxis], order="C")).permute(0, 3, 1, 2)
+    resized = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    array: NDArray[np.uint8] = resized[0].permute(1, 2, 0).numpy()
+    return array
 
 
 def _count(n: int, device: torch.device) -> Tensor:

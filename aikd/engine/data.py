@@ -1,4 +1,4 @@
-"""Training and evaluation images on the device, and the batches made of them."""
+"""Training and evaluation images as network inputs, and the batches made of them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,44 +8,52 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aikd.augment import (
-    CropTensors,
-    apply_mix,
-    crops_to,
-    draw_crops,
-    draw_epoch,
-    mixes_to,
-    normalise,
-    padded_crop,
-    resize_and_centre_crop,
-    resized_crop,
-)
+from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to, normalise
+from aikd.engine.pixels import DevicePixels, HostPixels, Pixels, View
 from aikd.engine.precision import Precision
-from aikd.engine.store import Prepared
+from aikd.engine.store import Packed, Prepared
 from aikd.errors import UserError
 from aikd.methods import Batch, Targets
 from aikd.streams import Stream, generator
 from aikd.study.catalogue import Transform
 
 EVALUATION_BATCH = 500
+EVALUATION_PIXELS = 2_500_000
+"""Pixels of the images evaluated at once: 500 of up to 70 × 70, but 49 of 224 × 224, as activations grow with them."""
 
 
 class Images:
-    """Images and labels of one split on a device, with the transform that turns them into network inputs."""
+    """Images and labels of one split, with the transform that turns them into network inputs.
+
+    Args:
+        settings: the run's settings of the data set.
+        images: images of one size, uint8 [N, 3, H, W], which are copied to the device; or a `Packed`, whose images
+            stay in their file and are cut on the host.
+        labels: int64 [N].
+        positions: which of the images to take, in stored order; none: all.
+    """
 
     def __init__(
         self,
         prepared: Prepared,
         settings: dict[str, Any],
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | Packed,
         labels: NDArray[np.int64],
         precision: Precision,
+        positions: NDArray[np.int64] | None = None,
     ) -> None:
+        self.name: str = prepared.manifest["name"]
         self.transform = Transform.model_validate(settings["transform"])
         self.device, self.memory_format = precision.device, precision.memory_format
-        self.images = torch.from_numpy(np.array(images)).to(self.device)
-        self.host_labels = np.array(labels)
+        if positions is None:
+            positions = np.arange(len(labels))
+        self.host_labels = np.array(labels[positions])
         self.labels = torch.from_numpy(self.host_labels).to(self.device)
+        self.pixels: Pixels
+        if isinstance(images, Packed):
+            self.pixels = HostPixels(images, positions, self.transform, self.device)
+        else:
+            self.pixels = DevicePixels(images, positions, self.transform, self.device)
         mean, std = self.transform.mean, self.transform.std
         moments = (mean or prepared.manifest["mean"], std or prepared.manifest["std"])
         self.mean, self.std = (torch.tensor(m, dtype=torch.float32, device=self.device) for m in moments)
@@ -59,25 +67,14 @@ class Images:
         return normalise(images.contiguous(memory_format=self.memory_format), self.mean, self.std)
 
     def evaluation(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and labels in order, through the test transform."""
-        for images, labels in zip(
-            self.images.split(EVALUATION_BATCH), self.labels.split(EVALUATION_BATCH), strict=True
-        ):
-            yield (
-                self.normalised(resize_and_centre_crop(images, self.transform.resize, self.transform.size)),
-                labels,
-            )
+        """Inputs and labels in order, through the test transform.
 
-    def crop(self, index: Tensor, crops: CropTensors) -> Tensor:
-        """Inputs [B, 3, size, size] of the images at `index`, cropped and flipped as drawn."""
-        t = self.transform
-        if t.crop == "padded":
-            cut = padded_crop(
-                self.images, index, crops.top, crops.left, size=t.size, padding=t.padding, flip=crops.flip
-            )
-        else:
-            cut = resized_crop(self.images.index_select(0, index), *crops[:4], size=t.size, flip=crops.flip)
-        return self.normalised(cut)
+        Raises:
+            UserError: the centre crop does not fit into an image.
+        """
+        batch = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // self.transform.size**2))
+        for images, labels in zip(self.pixels.centres(batch), self.labels.split(batch), strict=True):
+            yield self.normalised(images), labels
 
 
 class TrainingData(Images):
@@ -91,33 +88,40 @@ class TrainingData(Images):
         Args:
             augmentation: `name` and its settings.
             partners: whether each batch carries another image of each image's class.
+
+        Raises:
+            UserError: a padded crop of images whose sizes differ, or one that does not fit into an image.
         """
-        n, (height, width) = len(self), self.images.shape[2:]
+        if self.transform.crop == "padded" and isinstance(self.pixels, HostPixels):
+            raise UserError(
+                f"data.{self.name}.transform.crop: found 'padded', but the training images of {self.name} differ "
+                "in size; allowed for them is 'resized'"
+            )
+        n, sizes = len(self), self.pixels.sizes
         draws = draw_epoch(
             seed,
             epoch,
             n,
             batch_size,
-            (height, width),
+            sizes,
             transform=self.transform,
             augmentation_name=augmentation["name"],
             augmentation_settings=augmentation,
         )
-        mixes = mixes_to(draws.mixes, self.device)
-        columns = [torch.from_numpy(draws.order).to(self.device), *crops_to(draws.crops, self.device)]
+        views = [View(draws.order, draws.crops)]
         if partners:
             chosen = self.partners(generator(seed, Stream.PARTNER, epoch))[draws.order]
             rng = generator(seed, Stream.PARTNER_CROP, epoch)
-            partner_crops = draw_crops(rng, n, (height, width), self.transform)
-            columns += [torch.from_numpy(chosen).to(self.device), *crops_to(partner_crops, self.device)]
+            views.append(View(chosen, draw_crops(rng, n, sizes[chosen], self.transform)))
 
-        for mix, *parts in zip(mixes, *(column.split(draws.batches) for column in columns), strict=True):
-            index, crops = parts[0], CropTensors(*parts[1:6])
-            images = apply_mix(self.crop(index, crops), mix)
+        batches = torch.from_numpy(draws.order).to(self.device).split(draws.batches)
+        cuts = self.pixels.crops(views, draws.batches)
+        for mix, index, cut in zip(mixes_to(draws.mixes, self.device), batches, cuts, strict=True):
+            images, *others = (self.normalised(crop) for crop in cut)
+            images = apply_mix(images, mix)
             mixed = index if mix.partner is None else index[mix.partner]
             targets = Targets(self.labels[index], self.labels[mixed], mix.lam)
-            partner_images = self.crop(parts[6], CropTensors(*parts[7:])) if partners else None
-            yield Batch(images, targets, index, mixed, partner_images)
+            yield Batch(images, targets, index, mixed, *others)
 
     def partners(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """For each image one of its class, drawn uniformly with replacement: positions [N]."""

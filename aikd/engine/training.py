@@ -170,8 +170,8 @@ def network(settings: dict[str, Any], prepared: Prepared, seed: int) -> nn.Modul
 def training_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> TrainingData:
     """The training images that the run's settings choose."""
     kept, _ = _positions(settings, prepared)
-    images, labels = prepared.images("train")[kept], prepared.labels("train")[kept]
-    return TrainingData(prepared, settings["data"], images, labels, precision)
+    images, labels = prepared.images("train"), prepared.labels("train")
+    return TrainingData(prepared, settings["data"], images, labels, precision, kept)
 
 
 def test_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> Images:
@@ -184,8 +184,8 @@ def holdout_data(settings: dict[str, Any], prepared: Prepared, precision: Precis
     _, held = _positions(settings, prepared)
     if not len(held):
         return None
-    images, labels = prepared.images("train")[held], prepared.labels("train")[held]
-    return Images(prepared, settings["data"], images, labels, precision)
+    images, labels = prepared.images("train"), prepared.labels("train")
+    return Images(prepared, settings["data"], images, labels, precision, held)
 
 
 def _positions(settings: dict[str, Any], prepared: Prepared) -> tuple[Any, Any]:

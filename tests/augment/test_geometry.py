@@ -1,8 +1,13 @@
-"""Batched crops and resizing against torchvision, image by image."""
+"""Crops and resizing, of batches and of single images, against torchvision image by image."""
+
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms.v2 import functional as tv
@@ -10,10 +15,13 @@ from torchvision.transforms.v2 import functional as tv
 from aikd.augment import (
     CropTensors,
     crops_to,
+    cut_and_resize,
     draw_crops,
+    mirror,
     normalise,
     padded_crop,
     resize_and_centre_crop,
+    resize_and_cut_centre,
     resized_crop,
 )
 from aikd.errors import UserError
@@ -29,7 +37,7 @@ def draw(n: int, height: int, width: int, transform: Transform) -> CropTensors:
     return crops_to(draw_crops(np.random.default_rng(0), n, (height, width), transform), "cpu")
 
 
-def mirror(image: Tensor, flip: Tensor) -> Tensor:
+def flipped(image: Tensor, flip: Tensor) -> Tensor:
     return tv.horizontal_flip(image) if flip else image
 
 
@@ -52,7 +60,7 @@ def test_padded_crops_equal_torchvisions(
     index = torch.randperm(20, generator=torch.Generator().manual_seed(1))[:12].repeat(4)
     crops = draw(48, height, width, Transform(size=size, crop="padded", padding=padding))
     expected = [
-        mirror(tv.crop(tv.pad(images[i], [padding]), top, left, size, size), flip)
+        flipped(tv.crop(tv.pad(images[i], [padding]), top, left, size, size), flip)
         for i, top, left, flip in zip(index, crops.top.tolist(), crops.left.tolist(), crops.flip, strict=True)
     ]
     images = images.contiguous(memory_format=layout)
@@ -67,7 +75,7 @@ def crop_and_resize(images: Tensor, crops: CropTensors, size: int) -> Tensor:
         tv.resized_crop(image, *box, [size, size], antialias=True)
         for image, box in zip(images, boxes, strict=True)
     ]
-    return torch.stack([mirror(image, flip) for image, flip in zip(resized, crops.flip, strict=True)])
+    return torch.stack([flipped(image, flip) for image, flip in zip(resized, crops.flip, strict=True)])
 
 
 SHAPES = [(32, 32, 32), (64, 64, 32), (40, 90, 24), (150, 130, 112), (20, 20, 64)]
@@ -119,6 +127,83 @@ def test_the_test_transform_agrees_with_torchvisions(
 def test_a_centre_crop_larger_than_the_test_image_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"size 32 does not fit into a test image of 24×36"):
         resize_and_centre_crop(pictures(1, 20, 30), 24, 32)
+
+
+def photographs(n: int, height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Random colours in blotches of a few pixels, [height, width, 3]."""
+    coarse = pictures(n, height // 4 + 1, width // 4 + 1)
+    smooth = tv.resize(coarse, [height, width], antialias=True)
+    return [image.permute(1, 2, 0).numpy().copy() for image in smooth]
+
+
+def as_tensor(image: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+def levels(ours: NDArray[np.uint8], theirs: Any) -> int:
+    """Largest difference to a torchvision image, a tensor or one of Pillow's, in grey levels."""
+    theirs = theirs.permute(1, 2, 0).numpy() if isinstance(theirs, Tensor) else np.asarray(theirs)
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    return int(np.abs(ours.astype(int) - theirs).max())
+
+
+@pytest.mark.parametrize(("height", "width", "size"), SHAPES)
+def test_crops_on_the_host_agree_with_torchvisions(height: int, width: int, size: int) -> None:
+    images = photographs(16, height, width)
+    crops = draw(16, height, width, Transform(size=size, crop="resized"))
+    for image, *edges in zip(images, *(edge.tolist() for edge in crops[:4]), strict=True):
+        ours = cut_and_resize(image, *edges, size=size)
+        assert levels(ours, tv.resized_crop(as_tensor(image), *edges, [size, size], antialias=True)) <= 1
+        assert levels(ours, tv.resized_crop(Image.fromarray(image), *edges, [size, size])) <= 1
+
+
+def test_a_crop_of_the_wanted_size_is_not_changed() -> None:
+    (image,) = photographs(1, 50, 60)
+    np.testing.assert_array_equal(cut_and_resize(image, 7, 21, 32, 32, size=32), image[7:39, 21:53])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "resize", "size"),
+    [(33, 50, 41, 37), (90, 61, 36, 32), (36, 77, 36, 32), (77, 36, 36, 31), (33, 50, None, 28)],
+)
+def test_the_test_transform_on_the_host_agrees_with_torchvisions(
+    height: int, width: int, resize: int | None, size: int
+) -> None:
+    (image,) = photographs(1, height, width)
+    ours = resize_and_cut_centre(image, resize, size)
+    for theirs in (as_tensor(image), Image.fromarray(image)):
+        resized = theirs if resize is None else tv.resize(theirs, [resize], antialias=True)
+        most = 0 if resize in (None, height, width) else 1
+        assert levels(ours, tv.center_crop(resized, [size, size])) <= most
+
+
+def test_a_centre_crop_too_large_for_an_image_on_the_host_is_a_user_error() -> None:
+    (image,) = photographs(1, 30, 20)
+    with pytest.raises(UserError, match=r"size 32 does not fit into a test image of 36×24"):
+        resize_and_cut_centre(image, 24, 32)
+
+
+def test_images_of_a_read_only_file_are_cut_without_a_warning(
+    request: pytest.FixtureRequest,
+) -> None:
+    (image,) = photographs(1, 50, 60)
+    image.flags.writeable = False
+    before = image.copy()
+    torch.set_warn_always(True)  # not just the first time in a process
+    request.addfinalizer(lambda: torch.set_warn_always(False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cut_and_resize(image, 7, 21, 40, 30, size=32)
+        resize_and_cut_centre(image, 40, 32)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_mirroring_turns_the_chosen_images_only(layout: torch.memory_format) -> None:
+    images = pictures(5, 6, 7)
+    flip = np.array([True, False, True, True, False])
+    expected = torch.stack([flipped(image, turn) for image, turn in zip(images, flip, strict=True)])
+    assert torch.equal(mirror(images.contiguous(memory_format=layout), flip), expected)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -1,19 +1,22 @@
 """Batches: which images, in which order, with which partners and labels; and which images are trained on."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.stats import chisquare
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
+from aikd.augment import draw_epoch
 from aikd.engine import training
-from aikd.engine.data import TrainingData, training_positions
+from aikd.engine.data import Images, TrainingData, training_positions
 from aikd.engine.precision import Precision
-from aikd.engine.store import Prepared
+from aikd.engine.store import Prepared, Split
 from aikd.engine.training import Trainer, holdout_data, training_data
 from aikd.errors import UserError
 from aikd.methods import Batch
@@ -34,6 +37,11 @@ def plain(marked: Prepared, make_settings: Make) -> TrainingData:
 def batches(data: TrainingData, epoch: int = 0, size: int = 8, seed: int = 0, **options: Any) -> list[Batch]:
     augmentation = options.pop("augmentation", STANDARD)
     return list(data.epoch(seed, epoch, size, augmentation, options.pop("partners", False)))
+
+
+def stored(prepared: Prepared, split: Split) -> NDArray[np.uint8]:
+    """Its images in memory, [N, 3, H, W]."""
+    return np.array(prepared.images(split))
 
 
 def which(images: Tensor) -> Tensor:
@@ -87,7 +95,7 @@ def test_crops_are_drawn_anew_for_each_image_and_epoch(digits: Prepared, make_se
     data = training_data(
         make_settings(data={"transform": {"mean": [0, 0, 0], "std": [1, 1, 1]}}), digits, CPU
     )
-    padded = np.pad(digits.images("train"), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    padded = np.pad(stored(digits, "train"), ((0, 0), (0, 0), (1, 1), (1, 1)))
     places = []
     for epoch in (0, 1):
         for batch in batches(data, epoch, 128):
@@ -180,17 +188,81 @@ def test_cutmix_weighs_labels_by_the_pixels_of_each_image(plain: TrainingData) -
 def test_images_are_normalised_by_the_moments_of_the_training_images(
     digits: Prepared, make_settings: Make
 ) -> None:
-    pixels = np.array(digits.images("train")) / 255
+    pixels = stored(digits, "train") / 255
     expected = (pixels - pixels.mean((0, 2, 3), keepdims=True)) / pixels.std((0, 2, 3), keepdims=True)
     data = training_data(make_settings(data={"transform": {"padding": 0}}), digits, CPU)
     for batch in batches(data, size=300):
         np.testing.assert_allclose(batch.images, expected[batch.index], atol=1e-4)
 
 
+def test_padded_batches_are_those_of_a_loop_over_images_to_the_bit(
+    digits: Prepared, make_settings: Make
+) -> None:
+    settings = make_settings(data={"transform": {"flip": True}})
+    data = training_data(settings, digits, CPU)
+    labels = np.array(digits.labels("train"))
+    padded = np.pad(stored(digits, "train"), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    mean, std = (255 * torch.tensor(digits.manifest[key]).view(3, 1, 1) for key in ("mean", "std"))
+    draws = draw_epoch(
+        2,
+        5,
+        901,
+        60,
+        (8, 8),
+        transform=data.transform,
+        augmentation_name="standard",
+        augmentation_settings={},
+    )
+    expected, c = [], draws.crops
+    for i, top, left, flip in zip(draws.order, c.top, c.left, c.flip, strict=True):
+        cut = padded[i, :, top : top + 8, left : left + 8]
+        cut = cut[:, :, ::-1].copy() if flip else cut
+        expected.append((torch.from_numpy(cut).float() - mean) / std)
+    seen = batches(data, 5, 60, seed=2)
+    assert torch.equal(torch.cat([batch.images for batch in seen]), torch.stack(expected))
+    assert torch.cat([batch.targets.first for batch in seen]).tolist() == labels[draws.order].tolist()
+
+
+@pytest.mark.parametrize("crop", ["padded", "resized"])
+def test_how_images_of_one_size_lie_in_memory_changes_nothing(
+    digits: Prepared, make_settings: Make, request: pytest.FixtureRequest, crop: str
+) -> None:
+    """Packed images of one size come as a view whose pixels, not channels, lie side by side."""
+    settings = make_settings(data={"transform": {"crop": crop}})["data"]
+    images, labels = stored(digits, "train"), digits.labels("train")
+    strided = np.ascontiguousarray(images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    strided.flags.writeable = False
+    chosen = np.arange(3, 900, 2)
+    torch.set_warn_always(True)  # not just the first time in a process
+    request.addfinalizer(lambda: torch.set_warn_always(False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = TrainingData(digits, settings, images[chosen], labels[chosen], CPU)
+        second = TrainingData(digits, settings, strided, labels, CPU, chosen)
+    for mine, theirs in zip(batches(first, partners=True), batches(second, partners=True), strict=True):
+        assert torch.equal(mine.images, theirs.images)
+        assert torch.equal(mine.targets.first, theirs.targets.first)
+        assert torch.equal(mine.partners, theirs.partners)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("size", "most"), [(8, 500), (64, 500), (70, 500), (224, 50), (2000, 1)])
+def test_fewer_images_are_evaluated_at_once_the_larger_they_are(
+    digits: Prepared, make_settings: Make, size: int, most: int
+) -> None:
+    """Activations of DenseNet at 224 pixels are tens of megabytes an image."""
+    settings = make_settings(data={"transform": {"size": size, "resize": size}})["data"]
+    with FakeTensorMode():
+        precision = Precision("fp32", torch.device("cuda"))
+        data = Images(digits, settings, digits.images("test"), digits.labels("test"), precision)
+        images, labels = next(data.evaluation())
+    assert len(images) == len(labels)
+    assert most * 0.9 < len(images) <= most
+
+
 def test_evaluation_keeps_the_order_and_every_image(digits: Prepared, make_settings: Make) -> None:
     images = training.test_data(make_settings(**PLAIN), digits, CPU)
     inputs, labels = (torch.cat(parts) for parts in zip(*images.evaluation(), strict=True))
-    np.testing.assert_allclose(inputs * 255, digits.images("test"), atol=1e-3)
+    np.testing.assert_allclose(inputs * 255, stored(digits, "test"), atol=1e-3)
     np.testing.assert_array_equal(labels, digits.labels("test"))
     assert len(images) == len(inputs) == 896
 

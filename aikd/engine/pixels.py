@@ -1,0 +1,187 @@
+"""Where the pixels of a split are, and how batches are cut out of them."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aikd.augment import (
+    Crops,
+    CropTensors,
+    crops_to,
+    cut_and_resize,
+    mirror,
+    padded_crop,
+    resize_and_centre_crop,
+    resize_and_cut_centre,
+    resized_crop,
+)
+from aikd.engine.store import Packed
+from aikd.study.catalogue import Transform
+
+T = TypeVar("T")
+Cut = Callable[[], NDArray[np.uint8]]
+
+BLOCK = 100
+"""Images copied from a file to the device at a time."""
+CHUNK = 16
+"""Images that one thread cuts before it takes up others: a batch keeps several threads busy."""
+
+
+class View(NamedTuple):
+    """The images an epoch shows, [n] in visiting order, and how each is cropped."""
+
+    order: NDArray[np.int64]
+    crops: Crops
+
+
+class Pixels(Protocol):
+    """The images of one split. Batches come on the device, [B, 3, size, size] in 0..255, not yet normalised."""
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Height and width of each image, [N, 2]."""
+
+    def crops(self, views: Sequence[View], batches: Sequence[int]) -> Iterator[list[Tensor]]:
+        """Training crops in consecutive batches of the given sizes: one of each view."""
+
+    def centres(self, batch: int) -> Iterator[Tensor]:
+        """All images in order through the test transform, `batch` at a time.
+
+        Raises:
+            UserError: the centre crop does not fit into an image.
+        """
+
+
+class DevicePixels:
+    """Images of one size, all of them on the device: uint8 [N, 3, H, W]. Resized crops are not rounded."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        positions: NDArray[np.int64],
+        transform: Transform,
+        device: torch.device,
+    ) -> None:
+        self.transform, self.device = transform, device
+        self.sizes = np.broadcast_to(images.shape[2:], (len(positions), 2))
+        # Read once and in the file's order, as an epoch's random order is slow on a network disk; and block by
+        # block, so that the host holds no second copy.
+        self.images = torch.empty((len(positions), *images.shape[1:]), dtype=torch.uint8, device=device)
+        for start in range(0, len(positions), BLOCK):
+            block = images[positions[start : start + BLOCK]]
+            self.images[start : start + BLOCK] = torch.from_numpy(block)
+
+    def crops(self, views: Sequence[View], batches: Sequence[int]) -> Iterator[list[Tensor]]:
+        """See `Pixels`."""
+        yield from map(list, zip(*(self._crops(view, batches) for view in views), strict=True))
+
+    def _crops(self, view: View, batches: Sequence[int]) -> Iterator[Tensor]:
+        columns = (torch.from_numpy(view.order).to(self.device), *crops_to(view.crops, self.device))
+        for index, *crops in zip(*(column.split(batches) for column in columns), strict=True):
+            yield self._crop(index, CropTensors(*crops))
+
+    def _crop(self, index: Tensor, crops: CropTensors) -> Tensor:
+        t, (*box, flip) = self.transform, crops
+        if t.crop == "padded":
+            return padded_crop(
+                self.images, index, crops.top, crops.left, size=t.size, padding=t.padding, flip=flip
+            )
+        return resized_crop(self.images.index_select(0, index), *box, size=t.size, flip=flip)
+
+    def centres(self, batch: int) -> Iterator[Tensor]:
+        """See `Pixels`."""
+        for images in self.images.split(batch):
+            yield resize_and_centre_crop(images, self.transform.resize, self.transform.size)
+
+
+class HostPixels:
+    """Images of many sizes in a memory-mapped file, cut and resized on the host's cores ahead of their use.
+
+    Resized pixels are rounded: batches are uint8 and channels_last.
+    """
+
+    def __init__(
+        self, images: Packed, positions: NDArray[np.int64], transform: Transform, device: torch.device
+    ) -> None:
+        self.images, self.positions, self.transform, self.device = images, positions, transform, device
+        self.sizes = images.sizes[positions]
+        # From pinned memory the copy to the device runs beside the host's work.
+        self.pinned = device.type == "cuda" and torch.cuda.is_available()
+
+    def crops(self, views: Sequence[View], batches: Sequence[int]) -> Iterator[list[Tensor]]:
+        """See `Pixels`."""
+        spans = [range(end - n, end) for end, n in zip(np.cumsum(batches).tolist(), batches, strict=True)]
+        cuts = (partial(self._crop, view, i) for span in spans for view in views for i in span)
+        stacks = self._stacks(cuts, [len(span) for span in spans for _ in views])
+        for span in spans:
+            # torch would start threads to mirror an image: better here, where it has them, than in each worker.
+            yield [mirror(next(stacks), view.crops.flip[span.start : span.stop]) for view in views]
+
+    def _crop(self, view: View, i: int) -> NDArray[np.uint8]:
+        crops = view.crops
+        box = (int(edge[i]) for edge in (crops.top, crops.left, crops.height, crops.width))
+        return cut_and_resize(self._image(view.order[i]), *box, size=self.transform.size)
+
+    def centres(self, batch: int) -> Iterator[Tensor]:
+        """See `Pixels`."""
+        n = len(self.positions)
+        cuts = (partial(self._centre, i) for i in range(n))
+        return self._stacks(cuts, _parts(n, batch))
+
+    def _centre(self, i: int) -> NDArray[np.uint8]:
+        return resize_and_cut_centre(self._image(i), self.transform.resize, self.transform.size)
+
+    def _image(self, i: int) -> NDArray[np.uint8]:
+        return self.images[int(self.positions[i])]
+
+    def _stacks(self, cuts: Iterator[Cut], sizes: Sequence[int]) -> Iterator[Tensor]:
+        """The images that `cuts` make, in consecutive batches of the given sizes, on the device."""
+        tasks = (
+            partial(self._stack, list(islice(cuts, part))) for size in sizes for part in _parts(size, CHUNK)
+        )
+        threads = torch.get_num_threads()
+        parts = ahead(tasks, threads, max(threads, 2 * math.ceil(max(sizes, default=0) / CHUNK)))
+        for size in sizes:
+            batch = [next(parts).to(self.device, non_blocking=self.pinned) for _ in _parts(size, CHUNK)]
+            yield torch.cat(batch).permute(0, 3, 1, 2)
+
+    def _stack(self, cuts: Sequence[Cut]) -> Tensor:
+        size = self.transform.size
+        stack = torch.empty((len(cuts), size, size, 3), dtype=torch.uint8, pin_memory=self.pinned)
+        pixels = stack.numpy()
+        for i, cut in enumerate(cuts):
+            pixels[i] = cut()
+        return stack
+
+
+def ahead(tasks: Iterable[Callable[[], T]], threads: int, limit: int) -> Iterator[T]:
+    """Results of `tasks` in order, computed by threads before they are asked for.
+
+    At most `limit` results wait. A task's exception is raised where its result would have come. The threads end
+    with the iterator, be it exhausted, closed or forgotten.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="aikd-images")
+    pending: deque[Future[T]] = deque()
+    try:
+        for task in tasks:
+            pending.append(pool.submit(task))
+            if len(pending) > limit:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _parts(n: int, size: int) -> list[int]:
+    """`n` in parts of `size`, the last one possibly smaller."""
+    return [min(size, n - start) for start in range(0, n, size)]

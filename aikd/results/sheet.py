@@ -8,6 +8,8 @@ from aikd.results import text
 MISSING = "--"
 NARROW = 65
 """Characters in small type that fit into one column of a two-column page."""
+ROOMY = 115
+"""Characters that leave room for wider gaps on a whole page."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Printed:
     text: str
     rank: int | None = None
     n: int | None = None
+    mark: str = ""
+    """Sign of a footnote."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Sheet:
     headers: tuple[str, ...]
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    """What stands below the table, footnotes with their signs."""
+    blank: int | None = None
+    """How many leading columns are blank where they repeat the line above; none: all but the last."""
 
     @property
     def sparse(self) -> list[tuple[str, ...]]:
@@ -45,7 +53,7 @@ class Sheet:
         above: tuple[str, ...] = ()
         headers = []
         for line in self.lines:
-            same = _common(above, line.header[:-1]) if grouped else 0
+            same = _common(above, line.header[:-1][: self.blank]) if grouped else 0
             headers.append(("",) * same + line.header[same:])
             above = line.header
         return headers
@@ -59,7 +67,9 @@ def _common(left: Sequence[str], right: Sequence[str]) -> int:
 
 def to_latex(sheet: Sheet) -> str:
     """A complete `table` environment (`table*` for a wide one); its document needs only the booktabs package."""
-    wide = _characters(sheet) > NARROW
+    characters = _characters(sheet)
+    wide = characters > NARROW
+    gap = "4pt" if wide and characters < ROOMY else "2.5pt"
     environment, column = ("table*", _stacked) if wide else ("table", text.latex)
     width = len(sheet.headers) + len(sheet.columns)
     body = []
@@ -70,13 +80,13 @@ def to_latex(sheet: Sheet) -> str:
         body.append(_row([*map(text.latex, header), *map(_latex_cell, line.cells)]))
     return "\n".join(
         [
-            rf"\begin{{{environment}}}[tb]",
+            rf"\begin{{{environment}}}[tbp]",
             r"  \centering",
             rf"  \caption{{{text.latex(sheet.caption)}}}",
             rf"  \label{{tab:{sheet.name}}}",
             r"  \smallskip",
             r"  \footnotesize",
-            r"  \setlength{\tabcolsep}{2.5pt}",
+            rf"  \setlength{{\tabcolsep}}{{{gap}}}",
             rf"  \begin{{tabular}}{{@{{}}{'l' * len(sheet.headers)}{'r' * len(sheet.columns)}@{{}}}}",
             r"    \toprule",
             "    " + _row([*map(text.latex, sheet.headers), *map(column, sheet.columns)]),
@@ -84,10 +94,18 @@ def to_latex(sheet: Sheet) -> str:
             *(f"    {row}" for row in body),
             r"    \bottomrule",
             r"  \end{tabular}",
+            *_latex_notes(sheet.notes),
             rf"\end{{{environment}}}",
             "",
         ]
     )
+
+
+def _latex_notes(notes: Sequence[str]) -> list[str]:
+    if not notes:
+        return []
+    lines = [rf"    {text.latex(note)}\par" for note in notes]
+    return [r"  \par\smallskip", r"  \parbox{\linewidth}{\scriptsize\raggedright", *lines, "  }"]
 
 
 def _characters(sheet: Sheet) -> int:
@@ -115,22 +133,36 @@ def _latex_cell(cell: Printed) -> str:
     marked = {1: rf"\textbf{{{mean}}}", 2: rf"\underline{{{mean}}}"}.get(cell.rank or 0, mean)
     spread = rf"{{\scriptsize\,$\pm$\,{std}}}" if std else ""
     seeds = f"$^{{({cell.n})}}$" if cell.n else ""
-    return marked + spread + seeds
+    # The sign takes no width, so that numbers with and without one stay in line.
+    sign = rf"\rlap{{\textsuperscript{{{text.latex(cell.mark)}}}}}" if cell.mark else ""
+    return marked + spread + seeds + sign
 
 
 def to_markdown(sheet: Sheet) -> str:
-    """The caption and a table as GitHub shows it."""
-    headers = [*map(text.markdown, sheet.headers + sheet.columns)]
-    rules = [":---"] * len(sheet.headers) + ["---:"] * len(sheet.columns)
-    lines = [
-        [*map(text.markdown, header), *map(_markdown_cell, line.cells)]
-        for line, header in zip(sheet.lines, sheet.sparse, strict=True)
+    """The caption, a table as GitHub shows it, in columns that a terminal shows as well, and the notes."""
+    rows = [
+        [*map(text.markdown, sheet.headers + sheet.columns)],
+        *(
+            [*map(text.markdown, header), *map(_markdown_cell, line.cells)]
+            for line, header in zip(sheet.lines, sheet.sparse, strict=True)
+        ),
     ]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in [headers, rules, *lines])
-    return "\n\n".join(filter(None, [text.markdown(sheet.caption), table])) + "\n"
+    widths = [max(4, *map(len, column)) for column in zip(*rows, strict=True)]
+    left = len(sheet.headers)
+    rule = [":" + "-" * (w - 1) if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    padded = [
+        [
+            cell.ljust(w) if i < left else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in [padded[0], rule, *padded[1:]])
+    parts = [text.markdown(sheet.caption), table, *map(text.markdown, sheet.notes)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _markdown_cell(cell: Printed) -> str:
     printed = text.markdown(cell.text)
     marked = {1: f"**{printed}**", 2: f"<u>{printed}</u>"}.get(cell.rank or 0, printed)
-    return marked + (f"<sup>({cell.n})</sup>" if cell.n else "")
+    return marked + (f"<sup>({cell.n})</sup>" if cell.n else "") + cell.mark

@@ -1,22 +1,25 @@
 """Tables 1 to 7: from the specs of a study to LaTeX, CSV and Markdown."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import pandas as pd
 
 from aikd.errors import UserError
 from aikd.files import read_json, write_text
 from aikd.results.aggregate import Summary, seeds_text, summarise, write_csv
+from aikd.results.origins import with_origins
 from aikd.results.sheet import MISSING, Line, Printed, Sheet, to_latex, to_markdown
 from aikd.results.text import setting_label
 from aikd.study.layout import MANIFEST
 from aikd.study.metrics import METRICS
 from aikd.study.specs import Cell, DataSetsSpec, TableSpec, TableSpecs
 
-COUNTS = ("classes", "train", "test")
+COUNTS = {"classes": "Classes", "train": "Train", "test": "Valid"}
+"""What manifests count, and the paper's names for it."""
 
 
 def write_table(spec: TableSpecs, results: Path, data: Path, out: Path) -> list[Path]:
@@ -29,10 +32,15 @@ def write_table(spec: TableSpecs, results: Path, data: Path, out: Path) -> list[
         UserError: a file that is read is broken or lacks a number.
     """
     sheet, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
-    tex, csv, md = (out / f"{spec.name}.{kind}" for kind in ("tex", "csv", "md"))
-    write_text(tex, to_latex(sheet))
+    return write_forms(spec.name, with_origins([sheet], spec, data), frame, out)
+
+
+def write_forms(name: str, sheets: Sequence[Sheet], frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Writes a table as LaTeX and Markdown, in one sheet or several, and as CSV; returns the three paths."""
+    tex, csv, md = (out / f"{name}.{kind}" for kind in ("tex", "csv", "md"))
+    write_text(tex, "\n".join(map(to_latex, sheets)))
     write_csv(frame, csv)
-    write_text(md, to_markdown(sheet))
+    write_text(md, "\n".join(map(to_markdown, sheets)))
     return [tex, csv, md]
 
 
@@ -47,12 +55,12 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """As printed: mean ± standard deviation, the mean alone for a single seed, `--` for no result."""
+        """As printed: mean ± standard deviation, the mean alone where there is none, `--` for no result."""
         if self.summary is None:
             return MISSING
         decimals = METRICS[self.cell.metric].decimals
         mean = mean_text(self.summary.mean, decimals).replace("-", "−")
-        return f"{mean} ± {self.summary.std:.{decimals}f}" if self.summary.n > 1 else mean
+        return f"{mean} ± {self.summary.std:.{decimals}f}" if math.isfinite(self.summary.std) else mean
 
 
 def mean_text(mean: float, decimals: int) -> str:
@@ -70,6 +78,37 @@ def ranks(printed: Sequence[float | None], best: Literal["low", "high", "zero"])
     present = [key for key in keys if key is not None]
     places = {key: place for place, key in enumerate(sorted(set(present))[:2], start=1)}
     return [None if key is None or len(present) < 2 else places.get(key) for key in keys]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How many seeds stand behind the entries of a table."""
+
+    counts: tuple[int, ...]
+    """Of each entry that has a result."""
+    planned: int
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Self:
+        """The seeds of some entries."""
+        counts = tuple(entry.summary.n for entry in entries if entry.summary)
+        return cls(counts, max(len(entry.cell.paths) for entry in entries))
+
+    def printed(self, entry: Entry) -> Printed:
+        """An entry as printed, with its seeds where they are fewer than those of others."""
+        n = entry.summary.n if entry.summary else self.planned
+        return Printed(entry.text, entry.rank, n if n < self.planned and len(set(self.counts)) > 1 else None)
+
+    @property
+    def sentence(self) -> str:
+        """What a caption says of them."""
+        if not self.counts:
+            return "No results yet."
+        lead = "Mean ± sample standard deviation over" if max(self.counts) > 1 else "Single runs:"
+        fewer = (
+            f"; a superscript states n where it is below {self.planned}" if len(set(self.counts)) > 1 else ""
+        )
+        return f"{lead} {seeds_text(self.counts, self.planned)}{fewer}."
 
 
 def fill(spec: TableSpec, results: Path) -> list[list[Entry]]:
@@ -91,34 +130,25 @@ def numbers(spec: TableSpec, results: Path) -> tuple[Sheet, pd.DataFrame]:
     """The printed table, and one record a cell."""
     grid = fill(spec, results)
     entries = [entry for row in grid for entry in row]
-    counts = [entry.summary.n for entry in entries if entry.summary]
-    planned = max(len(entry.cell.paths) for entry in entries)
-
-    def printed(entry: Entry) -> Printed:
-        n = entry.summary.n if entry.summary else planned
-        return Printed(entry.text, entry.rank, n if n < planned and len(set(counts)) > 1 else None)
-
+    seeds = Seeds.of(entries)
     lines = [
-        Line(row.header, row.block, tuple(map(printed, cells)))
+        Line(row.header, row.block, tuple(map(seeds.printed, cells)))
         for row, cells in zip(spec.rows, grid, strict=True)
     ]
     sentences = [
-        spec.caption if spec.caption.endswith((".", "!", "?")) or not spec.caption else f"{spec.caption}.",
-        _seeds_sentence(counts, planned),
+        sentence(spec.caption),
+        seeds.sentence,
         "Best in bold, second best underlined." if any(entry.rank for entry in entries) else "",
-        "A dash marks a missing result." if counts and len(counts) < len(entries) else "",
+        "A dash marks a missing result." if 0 < len(seeds.counts) < len(entries) else "",
     ]
     headers = tuple(map(setting_label, spec.headers))
     sheet = Sheet(spec.name, " ".join(filter(None, sentences)), headers, spec.columns, tuple(lines))
     return sheet, pd.DataFrame(list(_records(spec, grid))).astype({"rank": "Int64"})
 
 
-def _seeds_sentence(counts: Sequence[int], planned: int) -> str:
-    if not counts:
-        return "No results yet."
-    lead = "Mean ± sample standard deviation over" if max(counts) > 1 else "Single runs:"
-    fewer = f"; a superscript states n where it is below {planned}" if len(set(counts)) > 1 else ""
-    return f"{lead} {seeds_text(counts, planned)}{fewer}."
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it is empty or ends like a sentence already."""
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _records(spec: TableSpec, grid: list[list[Entry]]) -> Iterator[dict[str, object]]:
@@ -138,7 +168,7 @@ def _records(spec: TableSpec, grid: list[list[Entry]]) -> Iterator[dict[str, obj
 
 def data_sets(spec: DataSetsSpec, data: Path) -> tuple[Sheet, pd.DataFrame]:
     """Table 1 as printed, and one record a data set, from the manifests of what was prepared."""
-    counts = [_prepared(data / row.dataset / MANIFEST) for row in spec.rows]
+    counts = [prepared(data, row.dataset) for row in spec.rows]
     categories = [row.category for row in spec.rows]
     lines = [
         Line(
@@ -148,14 +178,19 @@ def data_sets(spec: DataSetsSpec, data: Path) -> tuple[Sheet, pd.DataFrame]:
         )
         for row, found in zip(spec.rows, counts, strict=True)
     ]
-    headers, columns = ("Category", "Dataset"), ("Classes", "Train", "Valid")
+    headers, columns = ("Category", "Dataset"), tuple(COUNTS.values())
     facts = [(row.category, row.label, *found) for row, found in zip(spec.rows, counts, strict=True)]
     frame = pd.DataFrame(facts, columns=[*headers, *columns]).astype(dict.fromkeys(columns, "Int64"))
     return Sheet(spec.name, spec.caption, headers, columns, tuple(lines)), frame
 
 
-def _prepared(manifest: Path) -> list[int | None]:
-    """Classes, training and evaluation images of a prepared data set; None each where it is not prepared."""
+def prepared(data: Path, dataset: str) -> list[int | None]:
+    """The `COUNTS` of a prepared data set; None each where it is not prepared.
+
+    Raises:
+        UserError: the manifest is broken or lacks a count.
+    """
+    manifest = data / dataset / MANIFEST
     if not manifest.exists():
         return [None] * len(COUNTS)
     found = read_json(manifest)

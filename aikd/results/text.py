@@ -27,6 +27,11 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "–": "--",
     "—": "---",
     "…": r"\dots{}",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "§": r"\S{}",
+    "¶": r"\P{}",
+    "‖": r"$\|$",
 }
 _LATEX_TOKEN = re.compile(f"{_SYMBOL}|(?P<special>[{re.escape(''.join(_LATEX))}])")
 _MARKDOWN_TOKEN = re.compile(rf"{_SYMBOL}|(?P<special>[\\`*_<>|\[\]])")

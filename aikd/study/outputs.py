@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, Strict
 
-from aikd.study.fields import Count, Name, Names, Positive, Section, SettingValue, Whole
+from aikd.study.fields import Count, Name, Names, Positive, Section, SettingValue, Typed, Whole
 from aikd.study.metrics import MetricName
 
 Metrics = Annotated[list[MetricName], Field(min_length=1)]
+CountsTable = Annotated[int, Strict(), Field(ge=1, le=1), Typed]
+NumbersTable = Annotated[int, Strict(), Field(ge=2, le=7), Typed]
 
 
 class _Output(Section):
@@ -20,6 +22,8 @@ class DataSetsTable(_Output):
 
     kind: Literal["datasets"]
     """Chooses this kind of table."""
+    published: CountsTable | None = None
+    """1: remakes the paper's Table 1 and is set beside it, too; none: stands alone."""
     data: Names | None = None
     """Data sets, in order; none: all of the study."""
 
@@ -29,6 +33,8 @@ class ComparisonTable(_Output):
 
     kind: Literal["comparison"]
     """Chooses this kind of table."""
+    published: NumbersTable | None = None
+    """Number of the paper's table that it remakes and is set beside, too; none: stands alone."""
     metrics: Metrics
     """One block of rows each."""
     data: Names | None = None
@@ -68,6 +74,8 @@ class AblationTable(OneModel):
 
     kind: Literal["ablation"]
     """Chooses this kind of table."""
+    published: NumbersTable | None = None
+    """Number of the paper's table that it remakes and is set beside, too; none: stands alone."""
     metrics: Metrics = ["top1_error", "top5_error"]
     """One column each."""
     settings: list[str] = []

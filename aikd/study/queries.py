@@ -77,7 +77,7 @@ def table(study: Study, name: str) -> specs.TableSpecs:
                 specs.DataSetRow(d, study.dataset(d).label, study.dataset(d).category)
                 for d in t.data or study.data
             ]
-            return specs.DataSetsSpec(name, t.caption, tuple(rows))
+            return specs.DataSetsSpec(name, t.caption, tuple(rows), t.published)
         case outputs.ComparisonTable() as t:
             return _comparison(study, name, t)
         case outputs.AblationTable() as t:
@@ -157,7 +157,10 @@ def _comparison(study: Study, name: str, t: outputs.ComparisonTable) -> specs.Ta
         if metric in CALIBRATION_METRICS:
             rows += [row(method, " + TS", study.calibration.scheme) for method in t.calibrated]
     columns = tuple(study.dataset(d).label for d in data)
-    return specs.TableSpec(name, t.caption, ("Metric", "Model", "Method"), columns, tuple(rows))
+    return specs.TableSpec(
+        name, t.caption, ("Metric", "Model", "Method"), columns, tuple(rows),
+        "Dataset", t.published, _architectures(study, t),
+    )  # fmt: skip
 
 
 def _ablation(study: Study, name: str, t: outputs.AblationTable) -> specs.TableSpec:
@@ -170,7 +173,20 @@ def _ablation(study: Study, name: str, t: outputs.AblationTable) -> specs.TableS
         header = tuple(_value(full[key]) for key in t.settings) or (r.label or method_label(study, method),)
         rows.append(specs.Row(header, 0, tuple(specs.Cell(metric, paths) for metric in t.metrics)))
     columns = tuple(metric_label(metric) for metric in t.metrics)
-    return specs.TableSpec(name, t.caption, tuple(t.settings) or ("Method",), columns, tuple(rows))
+    return specs.TableSpec(
+        name, t.caption, tuple(t.settings) or ("Method",), columns, tuple(rows),
+        "Metric", t.published, _architectures(study, t),
+    )  # fmt: skip
+
+
+def _architectures(
+    study: Study, t: outputs.ComparisonTable | outputs.AblationTable
+) -> tuple[tuple[str, str], ...]:
+    """What published numbers are found by. A narrower or shorter network is none of the paper's and has none."""
+    if t.published is None:
+        return ()
+    whole = {name: m for name, m in study.models.items() if not (m.width or m.growth or m.blocks)}
+    return tuple((name, model.architecture or name) for name, model in whole.items())
 
 
 def _reliability(study: Study, name: str, f: outputs.ReliabilityFigure) -> specs.ReliabilitySpec:

@@ -2,9 +2,12 @@
 
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from types import GenericAlias
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from aikd.study.metrics import MetricName, Scheme
+
+PUBLISHED = "_published"
+"""What the name of a table is followed by where ours stands beside the published one."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class TableSpec(Spec):
     """Names of the leading columns."""
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    across: Literal["Dataset", "Metric"] = "Metric"
+    """What the columns are: data sets or metrics."""
+    published: int | None = None
+    """The table of the paper that it remakes."""
+    architectures: tuple[tuple[str, str], ...] = ()
+    """Models of the study that are the paper's networks, with their architectures; empty unless `published`."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,8 @@ class DataSetsSpec(Spec):
     name: str
     caption: str
     rows: tuple[DataSetRow, ...]
+    published: int | None = None
+    """The table of the paper that it remakes."""
 
 
 @dataclass(frozen=True)

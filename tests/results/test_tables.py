@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 
@@ -25,12 +26,12 @@ def table(metric, *methods, seeds=3, blocks=None, headers=("Method",)):
 
 @pytest.fixture
 def written(folder):
-    """Writes a table and gives back its tex, csv and md."""
+    """Writes a table and gives back its tex, csv and md, the last without the spaces that align its columns."""
 
     def write(spec):
         tex, csv, md = write_table(spec, folder.results, folder.data, folder.out)
         assert [path.suffix for path in (tex, csv, md)] == [".tex", ".csv", ".md"]
-        return tex.read_text(), pd.read_csv(csv), md.read_text()
+        return tex.read_text(), pd.read_csv(csv), re.sub(" +", " ", md.read_text())
 
     return write
 
@@ -189,6 +190,17 @@ def test_calibrated_row_reads_the_calibrated_metric(folder, paper, written):
     assert set(calibrated["scheme"]) == {"crossfit"}
     assert set(calibrated["metric"]) == {"ece"}
     assert len(calibrated) == 2 * 6
+
+
+def test_markdown_is_aligned_for_terminals(folder):
+    give(folder, "baseline", "top1_error", 23.0, 24.0, 25.5)
+    _, _, md = write_table(table("top1_error", "baseline", "aikd"), folder.results, folder.data, folder.out)
+    assert md.read_text().splitlines()[2:] == [
+        "| Method   |       Digits |",
+        "| :------- | -----------: |",
+        "| baseline | 24.17 ± 1.26 |",
+        "| aikd     |           -- |",
+    ]
 
 
 def test_data_sets_come_from_what_was_prepared(folder, written):

@@ -29,6 +29,7 @@ def test_settings_are_called_as_in_the_paper(name, label):
         (r"a\b", r"a\textbackslash{}b"),
         ("−0.5 ± 0.1", r"$-$0.5 $\pm$ 0.1"),
         ("*[x]", "{*}{[}x]"),
+        ("†‡§¶‖", r"$\dagger$$\ddagger$\S{}\P{}$\|$"),
     ],
 )
 def test_latex(text, tex):

@@ -42,12 +42,15 @@ def check(options: argparse.Namespace) -> None:
 
 
 def settings(options: argparse.Namespace) -> None:
-    """Print the resolved settings of a run: what `aikd train` is given."""
+    """Print the resolved settings of a run, or of a data set: what `aikd train` or `aikd prepare` is given."""
     from aikd.study.check import check_run
     from aikd.study.load import load_study
     from aikd.study.resolve import resolve
     from aikd.study.run import Run
 
+    if "/" not in options.run:
+        print(json.dumps(_data_settings(options.study, options.run)))
+        return
     study, run = load_study(options.study), Run.from_path(options.run)
     check_run(study, run)
     print(json.dumps(resolve(study, run)))
@@ -73,10 +76,12 @@ def prepare(options: argparse.Namespace) -> None:
     """Prepare a data set: decode its images once and describe them in manifest.json."""
     from aikd.engine.sources import prepare as prepare_source
 
-    folder = options.data / options.dataset
-    manifest = prepare_source(options.dataset, folder)
-    counts = f"{manifest['train']} training and {manifest['test']} evaluation images"
-    print(f"{options.dataset}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
+    given = options.settings
+    settings = _json(given) if given else _data_settings(options.study, options.dataset)
+    manifest = prepare_source(settings, options.data, options.workers)
+    counts = f"{manifest['train']:,} training and {manifest['test']:,} evaluation images"
+    folder = options.data / manifest["name"]
+    print(f"{manifest['name']}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -110,11 +115,14 @@ def calibrate(options: argparse.Namespace) -> None:
 
 def table(options: argparse.Namespace) -> None:
     """Write a table as LaTeX, CSV and Markdown."""
-    from aikd.results.tables import write_table
     from aikd.study.specs import DataSetsSpec, TableSpec
 
+    if options.published:
+        from aikd.results.pairs import write_published as write
+    else:
+        from aikd.results.tables import write_table as write
     kinds = {"datasets": DataSetsSpec, "numbers": TableSpec}
-    write_table(_spec(options.spec, kinds), options.results, options.data, options.to)
+    write(_spec(options.spec, kinds), options.results, options.data, options.to)
 
 
 def figure(options: argparse.Namespace) -> None:
@@ -154,6 +162,18 @@ def _json(text: str) -> dict[str, Any]:
     return data
 
 
+def _data_settings(file: Path, name: str) -> dict[str, Any]:
+    """The resolved settings of a study's data set."""
+    from aikd.study.explain import allowed
+    from aikd.study.load import load_study
+    from aikd.study.resolve import resolve_data
+
+    study = load_study(file)
+    if name not in study.data:
+        allowed(f"{file}: data", name, study.data)
+    return resolve_data(study, name)
+
+
 def _spec(text: str, kinds: dict[str, Any]) -> Any:
     data = _json(text)
     try:
@@ -177,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     results = _shared("--results", type=Path, default=Path("results"), help="the study's results (results)")
     data = _shared("--data", type=Path, default=Path("data"), help="folder of all prepared data (data)")
     run = _shared("run", help="path of the run, for example digits/preact_resnet18/aikd/omega=1/seed1")
+    what = _shared("run", metavar="RUN_OR_DATASET", help="path of a run, or name of a data set")
     to = _shared("--to", type=Path, required=True, help="where to write")
     text = "JSON, or @FILE that holds it"
     spec = _shared("--spec", required=True, help=f"which runs go where: {text}")
@@ -185,13 +206,17 @@ def _parser() -> argparse.ArgumentParser:
     c.add_argument(
         "study", nargs="?", type=Path, default=Path("config.yaml"), help="study file (config.yaml)"
     )
-    command(settings, run, study)
+    command(settings, what, study)
     command(schema)
     c = command(download, data)
     c.add_argument("archive", help="file name of the archive, for example CUB_200_2011.tgz")
     c.add_argument("--mirror", help="folder or base URL that holds the archives; the only place asked")
     c.add_argument("--accept-other", action="store_true", help="take a file that is not the published one")
-    command(prepare, data).add_argument("dataset", help="name of the data set")
+    c = command(prepare, data, study)
+    which = c.add_mutually_exclusive_group(required=True)
+    which.add_argument("dataset", nargs="?", help="a data set of the study")
+    which.add_argument("--settings", help=f"instead: what `aikd settings DATASET` prints, {text}")
+    c.add_argument("--workers", type=_positive, help="images decoded at once (as many as there are cores)")
     c = command(train, results, data)
     c.add_argument("--settings", required=True, help=f"the run's resolved settings: {text}")
     c.add_argument("--evaluate-every", type=_positive, default=1, help="epochs between evaluations (1)")
@@ -201,7 +226,11 @@ def _parser() -> argparse.ArgumentParser:
         "--bins", type=_positive, default=15, help="equal-width bins of the calibration error (15)"
     )
     c.add_argument("--folds", type=_positive, default=5, help="folds of the cross-fitted temperature (5)")
-    command(table, spec, results, data, to)
+    command(table, spec, results, data, to).add_argument(
+        "--published",
+        action="store_true",
+        help="ours beside the numbers of the paper's table that it remakes",
+    )
     command(figure, spec, results, to)
     command(collect, results, to).add_argument("--runs", required=True, help=f'{{"runs": [paths]}}: {text}')
     return parser

@@ -1,16 +1,19 @@
 """What the workflow's rules ask of a study: inputs, targets and settings, each computed once."""
 
 import json
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aikd.engine.archives import archives_of
 from aikd.errors import UserError
 from aikd.study import queries, specs
 from aikd.study.check import check_run
+from aikd.study.costs import memory
 from aikd.study.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS
 from aikd.study.load import check_study
-from aikd.study.resolve import resolve
+from aikd.study.resolve import resolve, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
@@ -69,6 +72,31 @@ class Workflow:
             # Any other exception would reach the user as a traceback through Snakemake's internals.
             raise SystemExit(f"{wildcards.dataset}/{wildcards.run}: {error}") from None
 
+    def data_settings(self, wildcards: Any) -> str:
+        """What a data set is prepared from and how, as one JSON text: what makes Snakemake prepare it again."""
+        if wildcards.dataset not in self.study.data:
+            known = ", ".join(self.study.data)
+            raise SystemExit(f"{wildcards.dataset}: the study has no such data set; it has: {known}")
+        try:
+            return json.dumps(resolve_data(self.study, wildcards.dataset), sort_keys=True)
+        except UserError as error:
+            raise SystemExit(f"data.{wildcards.dataset}: {error}") from None
+
+    def archives(self, wildcards: Any) -> list[str]:
+        """Receipts of the archives that a data set is made of."""
+        return [f"{DATA}/downloads/{name}.json" for name in archives_of(wildcards.dataset)]
+
+    def download_options(self, wildcards: Any, output: Any) -> str:
+        """Where to look for an archive and what to accept; not compared (it asks for `output`)."""
+        entry = next((e for d, e in self.study.data.items() if wildcards.archive in archives_of(d)), None)
+        mirror = f" --mirror {shlex.quote(self.study.mirror)}" if self.study.mirror else ""
+        return mirror + (" --accept-other" if entry and entry.accept_other else "")
+
+    def memory(self, wildcards: Any, attempt: int) -> int:
+        """Main memory, in MB, that training or predicting a run may take; more with each attempt."""
+        settings = json.loads(self.settings(wildcards))
+        return attempt * memory(settings, self.study.dataset(wildcards.dataset))
+
     def superior(self, wildcards: Any) -> list[str]:
         """The superior model that a run learns from, or nothing."""
         superior = json.loads(self.settings(wildcards))["superior"]
@@ -84,7 +112,9 @@ class Workflow:
         spec = self.spec(wildcards.name)
         if isinstance(spec, specs.DataSetsSpec):
             return [f"{DATA}/{row.dataset}/{MANIFEST}" for row in spec.rows]
-        return self.metrics(spec.runs, PREDICTIONS if isinstance(spec, specs.TsneSpec) else METRICS)
+        if isinstance(spec, specs.TsneSpec):
+            return self.metrics(spec.runs, PREDICTIONS)
+        return self.metrics(spec.runs)
 
     def metrics(self, runs: list[str], file: str = METRICS) -> list[str]:
         """One file of each run."""
@@ -104,16 +134,13 @@ class Workflow:
 
     def files_of(self, target: str) -> list[str]:
         """The files of a target."""
-        tables, names = self.study.tables, queries.outputs_of(self.study, target)
-        made = [
-            ("tables", ("tex", "csv", "md")) if name in tables else ("figures", ("pdf", "png"))
-            for name in names
-        ]
-        return [
-            f"{self.results}/{folder}/{name}.{kind}"
-            for name, (folder, kinds) in zip(names, made, strict=True)
-            for kind in kinds
-        ]
+        files = []
+        for name in queries.outputs_of(self.study, target):
+            table = self.study.tables.get(name)
+            folder, kinds = ("tables", ("tex", "csv", "md")) if table else ("figures", ("pdf", "png"))
+            stems = [name, name + specs.PUBLISHED] if table and table.published else [name]
+            files += [f"{self.results}/{folder}/{stem}.{kind}" for stem in stems for kind in kinds]
+        return files
 
 
 def code(*patterns: str) -> list[str]:

@@ -124,7 +124,8 @@ def test_settings_of_a_run_that_cannot_be_are_refused(
             "--spec: not one of reliability, tsne, heatmap, curves",
         ),
         (["train", "--settings", "@no-such.json"], "@no-such.json: not JSON ("),
-        (["prepare", "digit"], "digit"),
+        (["prepare", "--settings", '{"name": "digits"}'], "lacks source, counts, sides"),
+        (["prepare", "digit", "--study", str(DEMO)], "did you mean 'digits'?"),
     ],
 )
 def test_commands_refuse_what_they_cannot_use_and_write_nothing(
@@ -182,10 +183,10 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], comma
 
 def test_the_module_runs_as_a_program_and_passes_its_exit_code_on() -> None:
     assert python("-m", "aikd", "check", str(DEMO)).returncode == 0
-    failed = python("-m", "aikd", "settings", "nonsense")
+    failed = python("-m", "aikd", "settings", "non/sense")
     assert failed.returncode == 1
     assert failed.stdout == ""
-    assert failed.stderr.startswith("aikd settings: run 'nonsense': expected ")
+    assert failed.stderr.startswith("aikd settings: run 'non/sense': expected ")
     assert failed.stderr.count("\n") == 1
 
 
@@ -217,3 +218,15 @@ finally:
     done = python("-c", code)
     assert "--folds" in done.stdout
     assert (done.stderr.strip(), done.returncode) == ("[]", 0)
+
+
+def test_settings_of_a_data_set_are_what_prepare_takes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["settings", "digits", "--study", str(DEMO)]) == 0
+    printed = capsys.readouterr().out
+    assert main(["prepare", "--settings", printed, "--data", str(tmp_path / "a")]) == 0
+    assert main(["prepare", "digits", "--study", str(DEMO), "--data", str(tmp_path / "b")]) == 0
+    manifests = [(tmp_path / folder / "digits/manifest.json").read_bytes() for folder in "ab"]
+    assert manifests[0] == manifests[1]
+    assert "901 training and 896 evaluation images of 10 classes" in capsys.readouterr().err

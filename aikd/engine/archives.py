@@ -2,12 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import yaml
 from pydantic import Field
 
+from aikd.errors import UserError
+from aikd.files import read_json
 from aikd.study.explain import allowed
 from aikd.study.fields import Section
 
@@ -38,12 +41,19 @@ class Source(Section):
     archives: dict[str, Archive]
 
 
+@cache
 def load_sources() -> dict[str, Source]:
     """All data sets that are published as archives, by name."""
     data = yaml.safe_load(SOURCES.read_text(encoding="utf-8"))
     for source in data.values():
         source["archives"] = {name: {"name": name, **facts} for name, facts in source["archives"].items()}
     return {name: Source.model_validate(source) for name, source in data.items()}
+
+
+def archives_of(dataset: str) -> list[str]:
+    """File names of the archives that a data set consists of; none for one that is not published as archives."""
+    source = load_sources().get(dataset)
+    return list(source.archives) if source else []
 
 
 def find_archive(name: str) -> Archive:
@@ -141,3 +151,28 @@ def measure(path: Path) -> Found:
             md5.update(block)
             sha256.update(block)
     return Found(size, md5.hexdigest(), sha256.hexdigest())
+
+
+def in_place(folder: Path, name: str) -> Receipt:
+    """The receipt of an archive in `folder` that is still, byte for byte, the one that was verified.
+
+    Raises:
+        UserError: the archive or its receipt is missing, or they do not belong together.
+    """
+    path, note = folder / name, receipt_path(folder / name)
+    again = f"`aikd download {name}` gets or verifies it"
+    if not path.exists() or not note.exists():
+        raise UserError(f"{path if note.exists() else note}: missing; {again}")
+    try:
+        receipt = Receipt(**read_json(note))
+    except TypeError as error:
+        raise UserError(f"{note}: not a receipt ({error}); {again}") from None
+    found = measure(path)
+    if found.sha256 != receipt.sha256:
+        raise UserError(f"{path}: found sha256 {found.sha256}, its receipt says {receipt.sha256}; {again}")
+    return receipt
+
+
+def receipt_path(archive: Path) -> Path:
+    """Where the receipt of an archive stands."""
+    return archive.with_name(f"{archive.name}.json")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from aikd.engine.archives import Archive, Expected, Found, Receipt, measure
+from aikd.engine.archives import Archive, Expected, Found, Receipt, measure, receipt_path
 from aikd.engine.transfer import PATIENCE, Part, Patience, RefusedError, Reporter
 from aikd.errors import UserError
 from aikd.files import read_json, write_json
@@ -41,7 +41,7 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / archive.name
     with _locked(path.with_name(f".{archive.name}.lock"), report):
-        note = _receipt_path(path)
+        note = receipt_path(path)
         old = read_json(note) if note.exists() else {}
         expected = Expected(archive, None if archive.checksum else old.get("pin"))
         if path.exists():
@@ -57,10 +57,6 @@ def download(
     return receipt
 
 
-def _receipt_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
-
-
 def _placed(path: Path, expected: Expected, accept_other: bool) -> Found:
     """The file that is there already, if it is right or may be another."""
     found = measure(path)
@@ -69,7 +65,7 @@ def _placed(path: Path, expected: Expected, accept_other: bool) -> Found:
         return found
     text = f"{path}: not the published archive: {problem}.\nRemove it to have it downloaded anew"
     if expected.pin:
-        text = f"{path}: not the file that came first: {problem}.\nTo trust this one, remove {_receipt_path(path)}"
+        text = f"{path}: not the file that came first: {problem}.\nTo trust this one, remove {receipt_path(path)}"
     raise UserError(f"{text}; or, to use it although it is another, set accept_other: results will say so.")
 
 

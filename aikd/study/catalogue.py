@@ -51,15 +51,22 @@ class DataSet(Section):
     test: Count
     """Evaluation images; the paper calls them valid."""
     transform: Transform
+    stored_side: Count | None = None
+    """Short side, in pixels, to which larger training images are reduced when they are stored; none: never."""
 
 
-_FINE_GRAINED = Transform(size=224, crop="resized", resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+PHOTOGRAPHS = Transform(size=224, crop="resized", resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+"""Of the fine-grained sets, and of a user's own images unless the study says otherwise."""
+
+STORED_SIDE = 384
+"""Training images of such sets keep their size up to this short side: nearly all of CUB and Dogs stays untouched."""
 
 
 def _fine_grained(label: str, classes: int, train: int, test: int) -> DataSet:
     return DataSet(
-        label=label, category="fine-grained", classes=classes, train=train, test=test, transform=_FINE_GRAINED
-    )
+        label=label, category="fine-grained", classes=classes, train=train, test=test,
+        transform=PHOTOGRAPHS, stored_side=STORED_SIDE,
+    )  # fmt: skip
 
 
 DATA_SETS: dict[str, DataSet] = {

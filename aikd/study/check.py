@@ -7,14 +7,18 @@ from typing import Any, get_args
 from aikd.errors import UserError
 from aikd.study import outputs, queries
 from aikd.study.augmentation import AUGMENTATIONS
-from aikd.study.catalogue import DATA_SETS, Transform
+from aikd.study.catalogue import DATA_SETS, DataSet, Transform
 from aikd.study.explain import allowed, explaining, show
 from aikd.study.fields import flatten, unflatten
 from aikd.study.methods import METHODS, method_spec
 from aikd.study.run import Run
 from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
+from aikd.study.specs import PUBLISHED
 
-RULES = {"all", "all_runs", "calibrate", "figure", "predict", "prepare", "pretrain", "table", "train"}
+RULES = {
+    "all", "all_runs", "calibrate", "download", "figure", "predict", "prepare", "pretrain", "published", "table",
+    "train",
+}  # fmt: skip
 """Names that the workflow's rules have already."""
 
 FOLDERS = {"runs", "tables", "figures", "logs", "benchmarks"}
@@ -38,6 +42,10 @@ def check_references(study: Study) -> None:
     for name, entry in study.data.items():
         _check_data(study, name, entry)
     _check_methods(study)
+    for name in (name for name in study.tables if name.endswith(PUBLISHED)):
+        raise UserError(
+            f"tables.{name}: names that end in {PUBLISHED} are taken by comparisons; choose another"
+        )
     for name in study.tables.keys() & study.figures.keys():
         raise UserError(f"figures.{name}: a table has this name; each table and figure needs its own")
     for name in (study.tables.keys() | study.figures.keys()) & RULES:
@@ -69,12 +77,22 @@ def _check_model(where: str, name: str, model: ModelEntry) -> None:
 
 def _check_data(study: Study, name: str, entry: DataEntry) -> None:
     where = f"data.{name}"
-    _known("data", [name], DATA_SETS)
+    if entry.folder is None:
+        note = " (any other name needs a `folder`)"
+        _known(f"data{note}", [name], DATA_SETS)
+    elif name in DATA_SETS:
+        raise UserError(f"{where}.folder: {name} is a published data set; give your own another name")
+    _check_foreign_keys(where, entry)
     _known(f"{where}.models", entry.models, study.models)
     with explaining(f"{where}.recipe", Recipe):
         study.recipe_for(name)
-    with explaining(f"{where}.transform", Transform):
-        study.dataset(name)
+    with explaining(f"{where}.transform", Transform), _located(where):
+        dataset = study.dataset(name)
+    _check_sizes(where, entry, dataset)
+    if dataset.test < study.calibration.folds:
+        raise UserError(
+            f"calibration.folds: found {study.calibration.folds}, more than the {dataset.test} test images of {name}"
+        )
     if study.calibration.scheme == "holdout" and not entry.holdout_per_class:
         raise UserError(
             f"{where}.holdout_per_class: found 0, but calibration.scheme is holdout and needs some"
@@ -83,6 +101,28 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
     if len(set(labels)) < len(labels):
         raise UserError(
             f"{where}.models: two models share a label ({', '.join(labels)}); give them their own"
+        )
+
+
+def _check_foreign_keys(where: str, entry: DataEntry) -> None:
+    """Refuse what would be without effect: keys of a folder on a published set, and the other way round."""
+    foreign = {"accept_other", "counts"} if entry.folder else {"test_fraction", "split_seed"}
+    kind = "a data set of one's own" if entry.folder else "a published data set"
+    for key in sorted(foreign & entry.model_fields_set):
+        raise UserError(f"{where}.{key}: has no meaning for {kind}; take it out")
+
+
+def _check_sizes(where: str, entry: DataEntry, dataset: DataSet) -> None:
+    transform, side = dataset.transform, dataset.stored_side
+    if side is not None and transform.crop == "resized" and side < (transform.resize or transform.size):
+        raise UserError(
+            f"{where}.stored_side: found {side}, but the test transform needs {transform.resize or transform.size}"
+        )
+    kept = (entry.images_per_class or 1) + entry.holdout_per_class
+    if kept * dataset.classes > dataset.train:
+        raise UserError(
+            f"{where}: images_per_class and holdout_per_class need {kept} training images of every class; "
+            f"{dataset.train} images of {dataset.classes} classes are fewer"
         )
 
 

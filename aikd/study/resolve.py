@@ -3,11 +3,35 @@
 from typing import Any
 
 from aikd.study.augmentation import CutoutSettings
+from aikd.study.folders import fingerprint
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
 RECIPE_VERSION = 1
 """Raised by hand when the mathematics of training changes: every run is then trained again."""
+
+
+def resolve_data(study: Study, name: str) -> dict[str, Any]:
+    """All that decides what a prepared data set holds: what `aikd prepare` is given.
+
+    Test images are stored at just the size that the test transform wants, so that evaluation sees the published
+    transform exactly; training images larger, because a random crop enlarges what it finds.
+    """
+    dataset, entry = study.dataset(name), study.data[name]
+    photographs = dataset.stored_side is not None and dataset.transform.crop == "resized"
+    source: dict[str, Any] = {"accept_other": entry.accept_other}
+    if entry.folder:
+        source = entry.model_dump(mode="json", include={"folder", "test_fraction", "split_seed"})
+        source["fingerprint"] = fingerprint(entry.folder)
+    return {
+        "name": name,
+        "counts": dataset.model_dump(include={"classes", "train", "test"}),
+        "sides": {
+            "train": dataset.stored_side if photographs else None,
+            "test": dataset.transform.resize if photographs else None,
+        },
+        "source": source,
+    }
 
 
 def resolve(study: Study, run: Run) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The study file: everything that is trained, evaluated, tabulated and drawn."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
 from aikd.study.augmentation import Augmentations
-from aikd.study.catalogue import DATA_SETS, Category, DataSet, Transform
+from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet, Transform
 from aikd.study.fields import Count, Flag, Fraction, Name, Names, NonNegative, Positive, Section, Typed, Whole
+from aikd.study.folders import scan
 from aikd.study.outputs import Figure, Table
 
 Seeds = Annotated[list[Whole], Field(min_length=1)]
@@ -20,7 +22,6 @@ class Recipe(Section):
     """Passes over the training images."""
     batch_size: Annotated[Count, Field(ge=2)] = 128
     """Images of a step; at least two, for BatchNorm."""
-    """Images a step."""
     learning_rate: Positive = 0.1
     """Initial learning rate of SGD."""
     milestones: list[Count] = [150, 225]
@@ -50,8 +51,19 @@ class Recipe(Section):
         return self
 
 
+class Counts(Section):
+    """Classes and images of a data set; preparing it fails where they differ."""
+
+    classes: Count
+    """Classes, each with images in both splits."""
+    train: Count
+    """Training images."""
+    test: Count
+    """Evaluation images."""
+
+
 class DataEntry(Section):
-    """A data set in the study."""
+    """A data set in the study: a published one by its name, or a folder of images under any other name."""
 
     models: Names
     """Models trained on it."""
@@ -65,6 +77,27 @@ class DataEntry(Section):
     """Train on that many images of each class; none: on all."""
     holdout_per_class: Whole = 0
     """Training images of each class kept away from training, for calibration or model choice."""
+    folder: Path | None = None
+    """A folder of one's own images: `train/<class>/…` and `test/<class>/…`, or `<class>/…` to be split."""
+    test_fraction: Annotated[Fraction, Field(gt=0, lt=1)] = 0.2
+    """Of a folder without `test/`: share of each class's images that are for testing."""
+    split_seed: Whole = 0
+    """Of a folder without `test/`: which images those are. The same for all seeds."""
+    category: Category | None = None
+    """Coarse or fine-grained; none: the catalogue's, and coarse for a folder."""
+    stored_side: Count | None = None
+    """Short side, in pixels, to which larger training images are reduced in the store; none: the catalogue's."""
+    accept_other: Flag = False
+    """Take archives that are not the published ones, where somebody placed them; the results say so."""
+    counts: Counts | None = None
+    """What the data set must have, in place of the published counts: for an excerpt."""
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What the entry says of the data set itself, where it differs from the catalogue."""
+        said = {"label": self.label, "category": self.category, "stored_side": self.stored_side}
+        counts = self.counts.model_dump() if self.counts else {}
+        return {key: value for key, value in said.items() if value is not None} | counts
 
 
 Architecture = Literal["preact_resnet18", "resnet18", "densenet121", "densenet121_3x3"]
@@ -146,6 +179,8 @@ class Study(Section):
     Changing it retrains nothing."""
     threads: Count = 1
     """CPU threads of a training or prediction job. Changing it retrains nothing."""
+    mirror: str | None = None
+    """Folder or base URL that holds the archives under their published names; the only place then asked."""
     tables: dict[Name, Table] = {}
     """Tables, each a target of its own: `snakemake table_2`."""
     figures: dict[Name, Figure] = {}
@@ -157,11 +192,26 @@ class Study(Section):
         return Path("results") if self.name == "paper" else Path("results") / self.name
 
     def dataset(self, name: str) -> DataSet:
-        """The data set with the study's own label and transform."""
-        published, entry = DATA_SETS[name], self.data[name]
-        transform = Transform.model_validate(published.transform.model_dump() | entry.transform)
-        return published.model_copy(update={"transform": transform, "label": entry.label or published.label})
+        """The data set as the study wants it: the catalogue's or the folder's facts under the entry's own.
+
+        Raises:
+            UserError: the folder cannot be read as a data set.
+        """
+        entry = self.data[name]
+        base = DATA_SETS[name] if entry.folder is None else _folder(name, entry.folder, entry.test_fraction)
+        transform = Transform.model_validate(base.transform.model_dump() | entry.transform)
+        return base.model_copy(update=entry.own | {"transform": transform})
 
     def recipe_for(self, dataset: str) -> Recipe:
         """The recipe on one data set."""
         return Recipe.model_validate(self.recipe.model_dump() | self.data[dataset].recipe)
+
+
+@cache
+def _folder(name: str, folder: Path, test_fraction: float) -> DataSet:
+    """A folder's images as a data set. Looked at once: a study asks for it again and again."""
+    found = scan(folder, test_fraction)
+    return DataSet(
+        label=name, category="coarse", classes=len(found.class_names), train=found.train, test=found.test,
+        transform=PHOTOGRAPHS, stored_side=STORED_SIDE,
+    )  # fmt: skip

@@ -28,7 +28,7 @@ Make = Callable[..., dict[str, Any]]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of all prepared data, with the digits in it."""
     folder = tmp_path_factory.mktemp("data")
-    prepare("digits", folder / "digits")
+    prepare({"name": "digits", "source": {}, "counts": {}, "sides": {}}, folder)
     return folder
 
 

@@ -64,8 +64,17 @@ def test_the_paper_writes_to_results_and_any_other_study_to_a_folder_of_its_name
 def test_a_target_stands_for_its_files(
     paper: Workflow, demo: Workflow, target: str, files: list[str]
 ) -> None:
-    assert paper.files_of(target) == [f"results/{file}" for file in files]
+    found = [file for file in paper.files_of(target) if "_published" not in file]
+    assert found == [f"results/{file}" for file in files]
     assert demo.files_of(target) == [f"results/demo/{file}" for file in files]
+
+
+def test_a_table_of_the_paper_comes_with_the_published_numbers_beside_ours(
+    paper: Workflow, demo: Workflow
+) -> None:
+    beside = [file for file in paper.files_of("table_5") if "_published" in file]
+    assert beside == [f"results/tables/table_5_published.{kind}" for kind in ("tex", "csv", "md")]
+    assert not [file for file in demo.files_of("table_5") if "_published" in file]
 
 
 def test_targets_are_all_tables_and_figures_and_the_figure_in_two_parts(

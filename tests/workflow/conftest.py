@@ -54,7 +54,8 @@ class Project:
     def snakemake(self, *arguments: str, study: str | None = "tiny.yaml") -> subprocess.CompletedProcess[str]:
         """Run Snakemake on a study file of the copy (None: config.yaml); returns its exit code and all it said."""
         study_arguments = ["--configfile", study] if study else []
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *study_arguments, *arguments]
+        # Targets stand first: --configfile takes all words that follow.
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", *study_arguments]
         folder = Path(sys.executable).parent
         environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONPATH", None)
@@ -86,7 +87,9 @@ class Project:
         file.write_text(text.replace(old, new))
 
 
-RULES = {"prepare", "pretrain", "train", "predict", "calibrate", "all_runs", "table", "figure"}
+RULES = {
+    "download", "prepare", "pretrain", "train", "predict", "calibrate", "all_runs", "table", "published", "figure",
+}  # fmt: skip
 
 
 def copy_project(target: Path) -> Project:

@@ -10,12 +10,14 @@ pytestmark = pytest.mark.workflow
 def test_the_paper_is_312_runs_and_no_superior_model_is_trained_twice(fresh: Project) -> None:
     planned = fresh.planned("--resources", "gpu=2", study=None)
     assert planned == {
+        "download": 9,
         "prepare": 6,
         "pretrain": 36,
         "train": 276,
         "predict": 312,
         "calibrate": 312,
         "table": 7,
+        "published": 7,
         "figure": 5,
         "all_runs": 1,
     }
@@ -39,7 +41,7 @@ def test_a_single_target_trains_what_it_needs(fresh: Project, target: str, runs:
 
 
 def test_table_1_trains_nothing(fresh: Project) -> None:
-    assert fresh.planned("table_1", study=None) == {"prepare": 6, "table": 1}
+    assert fresh.planned("table_1", study=None) == {"download": 9, "prepare": 6, "table": 1, "published": 1}
 
 
 def test_an_override_on_the_command_line_is_part_of_the_study(fresh: Project) -> None:
@@ -48,7 +50,7 @@ def test_an_override_on_the_command_line_is_part_of_the_study(fresh: Project) ->
 
 def test_a_run_that_no_table_asks_for_can_be_asked_for(fresh: Project) -> None:
     model = "results/runs/mit67/resnet18/aikd/critic.norm=layer,omega=0.3/mixup/seed7/model.safetensors"
-    assert fresh.planned(model, study=None) == {"prepare": 1, "pretrain": 1, "train": 1}
+    assert fresh.planned(model, study=None) == {"download": 3, "prepare": 1, "pretrain": 1, "train": 1}
 
 
 @pytest.mark.parametrize(

@@ -14,4 +14,5 @@ except UserError as error:
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
     run=r"[^.].*/seed\d+",
+    archive=r"\w[\w.-]*",
     name=r"[a-z0-9_]+",

@@ -20,6 +20,7 @@ rule predict:
     threads: w.study.threads
     resources:
         gpu=1,
+        mem_mb=w.memory,
     params:
         results=w.folder,
     shell:

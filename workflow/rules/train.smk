@@ -23,6 +23,7 @@ rule pretrain:
     threads: w.study.threads
     resources:
         gpu=1,
+        mem_mb=w.memory,
     params:
         settings=w.settings,
         results=w.folder,

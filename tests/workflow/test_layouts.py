@@ -1,0 +1,128 @@
+"""All six published layouts and a folder of one's own, from a server to the tables, in one call of Snakemake."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.workflow import archives
+from tests.workflow.conftest import Project, copy_project
+
+SMALL = {"models": ["preact_resnet18"]}
+LARGE = {"models": ["resnet18"], "transform": {"size": 32, "resize": 36}, "stored_side": 44}
+PUBLISHED = {
+    "cifar100": SMALL,
+    "tiny_imagenet": SMALL,
+    "cub200": LARGE,
+    "stanford_dogs": LARGE,
+    "mit67": LARGE,
+    "fgvc_aircraft": LARGE,
+}
+
+
+def study(mirror: str) -> dict[str, object]:
+    """One epoch of the Baseline on everything."""
+    accepted = {"accept_other": True, "counts": archives.COUNTS}
+    narrow = {"width": 4, "blocks": [1, 1, 1, 1], "label": "ResNet-18"}
+    return {
+        "name": "layouts",
+        "seeds": [0],
+        "mirror": mirror,
+        "recipe": {"epochs": 1, "batch_size": 3, "milestones": []},
+        "data": {name: entry | accepted for name, entry in PUBLISHED.items()}
+        | {"mine": LARGE | {"folder": "photos", "label": "My photos", "test_fraction": 0.4}},
+        "models": {"preact_resnet18": narrow, "resnet18": narrow},
+        "methods": {"baseline": {}},
+        "calibration": {"folds": 2},
+        "tables": {
+            "table_1": {"kind": "datasets", "caption": "Data.", "published": 1},
+            "table_2": {"kind": "comparison", "caption": "Errors.", "metrics": ["top1_error"]},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which the study has run to its end, the server gone again."""
+    project = copy_project(tmp_path_factory.mktemp("layouts"))
+    for name, data in archives.pictures(dict.fromkeys(archives.CLASSES, "photos/{c}/{i}.jpg")).items():
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / name).write_bytes(data)
+    with archives.served(tmp_path_factory.mktemp("server")) as address:
+        (project.root / "layouts.yaml").write_text(yaml.safe_dump(study(address)))
+        result = project.snakemake("--resources", "gpu=2", study="layouts.yaml")
+    assert result.returncode == 0, result.stdout
+    return project
+
+
+def manifest(project: Project, name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((project.root / f"data/{name}/manifest.json").read_text())
+    return found
+
+
+def test_every_set_reaches_both_tables(done: Project) -> None:
+    tables = done.root / "results/layouts/tables"
+    counts = pd.read_csv(tables / "table_1.csv")
+    assert len(counts) == 7
+    assert (counts["Classes"] == 2).all()
+    assert (counts["Train"] == 6).all()
+    assert (counts["Valid"] == 4).all()
+    errors = pd.read_csv(tables / "table_2.csv")
+    assert errors["mean"].between(0, 100).all()
+    assert len(errors) == 7
+
+
+def test_tables_say_that_the_archives_are_not_the_published_ones(done: Project) -> None:
+    text = (done.root / "results/layouts/tables/table_2.md").read_text()
+    assert text.count("not made of what was published") == 6
+    assert "mine: " not in text
+
+
+def test_what_is_not_rgb_is_converted_and_listed(done: Project) -> None:
+    tiny, mit = (manifest(done, name)["conversions"] for name in ("tiny_imagenet", "mit67"))
+    assert isinstance(tiny, dict)
+    assert isinstance(mit, dict)
+    assert sum(kind["count"] for kind in tiny.values()) == 6
+    assert sorted(path for kind in mit.values() for path in kind["first"]) == [
+        "Images/ape/r0.jpg",
+        "Images/ape/r1.jpg",
+    ]
+
+
+def test_nothing_is_left_to_do_without_the_server(done: Project) -> None:
+    assert done.planned(study="layouts.yaml") == {}
+
+
+def test_arrays_that_were_deleted_come_back_byte_for_byte_and_nothing_is_trained_again(done: Project) -> None:
+    folder = done.root / "data/cub200"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    result = done.snakemake("data/cub200/manifest.json", study="layouts.yaml")
+    assert result.returncode == 0, result.stdout
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert done.planned(study="layouts.yaml") == {}
+
+
+def test_a_new_image_in_ones_own_folder_trains_on_it_alone(done: Project) -> None:
+    new = done.root / "photos/ape/new.jpg"
+    new.write_bytes(archives.picture(0, 9))
+    planned = done.planned(study="layouts.yaml")
+    new.unlink()
+    again = ("prepare", "pretrain", "predict", "calibrate", "all_runs", "published")
+    assert planned == dict.fromkeys(again, 1) | {"table": 2}
+
+
+def test_a_truncated_archive_is_one_message_that_names_it(done: Project, tmp_path: Path) -> None:
+    archive = done.root / "data/downloads/CUB_200_2011.tgz"
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:-100])
+    (done.root / "data/cub200/manifest.json").unlink()
+    result = done.snakemake("data/cub200/manifest.json", study="layouts.yaml")
+    archive.write_bytes(whole)
+    log = (done.root / "data/logs/prepare/cub200.log").read_text()
+    assert result.returncode != 0
+    assert log.startswith("aikd prepare: data/downloads/CUB_200_2011.tgz: found sha256")
+    assert log.count("\n") == 1

@@ -1,8 +1,9 @@
 """Paired differences between the rows of a table: each against a reference, seed by seed.
 
-usage: python benchmarks/paired.py STUDY TABLE REFERENCE [METRIC …]
+usage: python benchmarks/paired.py STUDY TABLE REFERENCE [METRIC[:SCHEME] …]
 
-REFERENCE is the last header of a row, for example Baseline. Prints Markdown: mean ± sample standard deviation, the mean
+REFERENCE is the last header of a row, for example Baseline; SCHEME is crossfit or oracle for a metric after temperature
+scaling. Prints Markdown: mean ± sample standard deviation, the mean
 difference with its 95 % interval (Student's t over the seeds that both have), and p of the paired t test.
 """
 
@@ -15,11 +16,11 @@ from aikd.results.aggregate import Summary, metric_value
 from aikd.results.intervals import confidence_interval, paired_difference
 from aikd.study import queries
 from aikd.study.load import load_study
-from aikd.study.metrics import METRICS, MetricName
+from aikd.study.metrics import METRICS, MetricName, Scheme
 from aikd.study.specs import TableSpec
 
 
-def main(study_file: Path, table: str, reference: str, metrics: list[MetricName]) -> None:
+def main(study_file: Path, table: str, reference: str, metrics: list[str]) -> None:
     """Print one Markdown table a metric."""
     study = load_study(study_file)
     spec = queries.spec(study, table)
@@ -27,17 +28,20 @@ def main(study_file: Path, table: str, reference: str, metrics: list[MetricName]
     rows: dict[str, tuple[str, ...]] = {row.header[-1]: row.cells[0].paths for row in spec.rows}
     if reference not in rows:
         raise UserError(f"{table}: no row {reference!r}; it has: {', '.join(rows)}")
-    for metric in metrics:
-        print(f"\n| | n | {METRICS[metric].label} | difference to {reference} | 95 % interval | p |")
+    for wish in metrics:
+        metric, _, scheme = wish.partition(":")
+        wanted = cast(MetricName, metric), cast(Scheme, scheme or "none")
+        label = METRICS[wanted[0]].label + (f", {scheme}" if scheme else "")
+        print(f"\n| | n | {label} | difference to {reference} | 95 % interval | p |")
         print("|:---|---:|---:|---:|---:|---:|")
-        values = {name: by_seed(study.results, paths, metric) for name, paths in rows.items()}
+        values = {name: by_seed(study.results, paths, *wanted) for name, paths in rows.items()}
         for name, found in values.items():
-            print(line(name, found, values[reference], METRICS[metric].decimals))
+            print(line(name, found, values[reference], METRICS[wanted[0]].decimals))
 
 
-def by_seed(results: Path, paths: tuple[str, ...], metric: MetricName) -> dict[int, float]:
+def by_seed(results: Path, paths: tuple[str, ...], metric: MetricName, scheme: Scheme) -> dict[int, float]:
     """The metric of every run that is there, by the position of its seed."""
-    values = {i: metric_value(results, path, metric) for i, path in enumerate(paths)}
+    values = {i: metric_value(results, path, metric, scheme) for i, path in enumerate(paths)}
     return {i: value for i, value in values.items() if value is not None}
 
 
@@ -66,7 +70,7 @@ if __name__ == "__main__":
             Path(sys.argv[1]),
             sys.argv[2],
             sys.argv[3],
-            cast(list[MetricName], sys.argv[4:] or ["top1_error"]),
+            sys.argv[4:] or ["top1_error"],
         )
     except UserError as error:
         sys.exit(str(error))

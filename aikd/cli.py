@@ -8,14 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aikd.errors import UserError
+from aikd.errors import Interrupted, UserError
+
+EX_TEMPFAIL = 75
+"""Exit code of sysexits.h for what did not fail and should be tried again: training that a signal interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 1 with one message on what a user can mend."""
+    """Run one command; returns the exit code.
+
+    0; 1 with one message on what a user can mend; 75 where training was interrupted and can be continued; 130 after
+    Ctrl-C in any other command.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+    except Interrupted as end:
+        print(f"aikd {options.name}: {end}", file=sys.stderr)
+        return EX_TEMPFAIL
     except KeyboardInterrupt:
         print(f"aikd {options.name}: interrupted", file=sys.stderr)
         return 130
@@ -88,7 +98,9 @@ def train(options: argparse.Namespace) -> None:
     """Train one run from its resolved settings."""
     from aikd.engine import jobs
 
-    jobs.train(_json(options.settings), options.results, options.data, options.evaluate_every)
+    jobs.train(
+        _json(options.settings), options.results, options.data, options.evaluate_every, options.save_every
+    )
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -220,6 +232,9 @@ def _parser() -> argparse.ArgumentParser:
     c = command(train, results, data)
     c.add_argument("--settings", required=True, help=f"the run's resolved settings: {text}")
     c.add_argument("--evaluate-every", type=_positive, default=1, help="epochs between evaluations (1)")
+    c.add_argument(
+        "--save-every", type=_positive, default=10, help="epochs between states saved to resume from (10)"
+    )
     command(predict, run, results, data)
     c = command(calibrate, run, results)
     c.add_argument(

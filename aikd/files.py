@@ -1,7 +1,9 @@
 """Files that are either whole or not there."""
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +30,27 @@ def replacing(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Temporary files that processes killed while `replacing` `path` left beside it."""
+    name = re.compile(re.escape(f".{path.stem}.") + r"\d+" + re.escape(path.suffix))
+    return [file for file in path.parent.glob(".*") if name.fullmatch(file.name)]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name survive a power cut, too, on file systems that can promise it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

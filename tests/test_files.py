@@ -1,13 +1,17 @@
 """Files are whole or not there."""
 
+import contextlib
+import errno
 import json
 import os
+import shutil
+import stat
 from pathlib import Path
 
 import pytest
 
 from aikd.errors import UserError
-from aikd.files import read_json, replacing, write_json, write_text
+from aikd.files import leftovers, read_json, replacing, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -64,7 +68,7 @@ def test_missing_folders_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/file.txt").read_text() == "text"
 
 
-def test_content_is_on_the_disk_before_it_takes_the_name(
+def test_content_is_on_the_disk_before_it_takes_the_name_and_the_name_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file.txt"
@@ -76,7 +80,34 @@ def test_content_is_on_the_disk_before_it_takes_the_name(
 
     monkeypatch.setattr(os, "fsync", fsync)
     write_text(path, "longer than before")
-    assert synced == [(path.stat().st_ino, len("longer than before"), "old")]
+    content, name = synced
+    assert content == (path.stat().st_ino, len("longer than before"), "old")
+    assert (name[0], name[2]) == (tmp_path.stat().st_ino, "longer than before")
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_file_system_that_cannot_sync_folders_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fails: bool
+) -> None:
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=os.strerror(number)) if fails else contextlib.nullcontext():
+        write_text(tmp_path / "file.txt", "new")
+    assert (tmp_path / "file.txt").read_text() == "new"
+
+
+def test_leftovers_are_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with replacing(path) as temporary:
+        shutil.copy(__file__, temporary)
+        expected = [temporary]
+        for name in (".model.safetensors", ".model.12.csv", "model.12.safetensors", ".models.12.safetensors"):
+            (tmp_path / name).touch()
+        assert leftovers(path) == expected
+    assert leftovers(path) == []
 
 
 def test_a_reader_that_holds_the_old_file_keeps_it(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Gets the published archives: verifies what is there or comes, and gives no file its name before it is right."""
 
-import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aikd.engine.archives import Archive, Expected, Found, Receipt, measure, receipt_path
+from aikd.engine.locks import NO_LOCKS
 from aikd.engine.transfer import PATIENCE, Part, Patience, RefusedError, Reporter
 from aikd.errors import UserError
 from aikd.files import read_json, write_json
-
-NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What a file system without locks answers, as some of clusters do."""
 
 
 def download(

@@ -1,5 +1,7 @@
 """The jobs that need a device: train a run, predict with it."""
 
+import hashlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -7,9 +9,11 @@ from typing import Any
 
 import torch
 
-from aikd.engine.adoption import LEFT_BEHIND
+from aikd.engine.adoption import LEFT_BEHIND, fingerprint
+from aikd.engine.attempt import Attempt
 from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
+from aikd.engine.locks import exclusive
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
 from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
@@ -17,7 +21,7 @@ from aikd.engine.provenance import revision, versions
 from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
-from aikd.files import write_json
+from aikd.files import leftovers, write_json
 from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.resolve import RECIPE_VERSION
@@ -25,32 +29,77 @@ from aikd.study.run import Run
 from aikd.study.schema import Recipe
 
 
-def train(settings: dict[str, Any], results: Path, data: Path, evaluate_every: int) -> None:
+def train(
+    settings: dict[str, Any], results: Path, data: Path, evaluate_every: int, save_every: int = 10
+) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
+
+    Where an earlier attempt was interrupted, training goes on from the state that it saved in `.state`, and ends in
+    the same model as if nothing had happened. The state goes when the results are there.
 
     Args:
         settings: the run's resolved settings.
         results: the study's results, where the superior model is found, too.
         data: folder of all prepared data.
         evaluate_every: epochs between two looks at the evaluation set.
+        save_every: epochs between two states on disk, and what a killed process may lose.
 
     Raises:
-        UserError: the data or the superior model do not fit the settings, or a loss is not finite.
+        UserError: the data or the superior model do not fit the settings, a loss is not finite, or another process
+            trains this run.
+        Interrupted: SIGTERM, SIGINT or SIGUSR1 came; the last finished epoch is saved.
     """
-    started = time.time()
+    started = time.monotonic()
     _check_settings(settings)
-    prepared, device = _open_data(settings, data), choose_device()
-    superior = None
+    prepared = _open_data(settings, data)
+    superior, identity = None, {"settings": settings, "inputs": {"data": _data_digest(prepared)}}
     if settings["superior"]:
-        superior = load_superior(results / RUNS / settings["superior"], settings, prepared)
+        source = results / RUNS / settings["superior"]
+        superior = load_superior(source, settings, prepared)
+        identity["inputs"]["superior"] = fingerprint(source)
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, prepared, superior, device, evaluate_every)
-    print(f"{settings['run']}: {len(trainer.train)} images on {device_name(device)}", file=sys.stderr)
-    history = trainer.run(lambda row: _report(row, settings["recipe"]["epochs"]))
-    save_model(folder / MODEL, trainer.student, settings["run"])
-    write_history(folder / HISTORY, history)
-    write_json(folder / SUMMARY, _summary(settings, trainer, history, time.time() - started))
+    with exclusive(folder):
+        _tidy(folder)
+        trainer = Trainer(settings, prepared, superior, choose_device(), evaluate_every)
+        attempt = Attempt(folder, identity, trainer, save_every, started)
+        _train(trainer, attempt)
+        save_model(folder / MODEL, trainer.student, settings["run"])
+        write_history(folder / HISTORY, trainer.history)
+        write_json(folder / SUMMARY, _summary(trainer, attempt))
+        attempt.states.remove()
+        _leave_predictions(folder, trainer, prepared)
+
+
+def _data_digest(prepared: Prepared) -> str:
+    """SHA-256 of all that training takes from a prepared set: its arrays, which have their own, and its moments."""
+    taken = {key: prepared.manifest[key] for key in ("arrays", "mean", "std")}
+    return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what an attempt that was killed while it wrote its results left half-written."""
+    for name in (MODEL, HISTORY, SUMMARY, LEFT_BEHIND):
+        for path in leftovers(folder / name):
+            path.unlink(missing_ok=True)
+
+
+def _train(trainer: Trainer, attempt: Attempt) -> None:
+    """Train what earlier attempts have not."""
+    run, epochs = trainer.settings["run"], trainer.recipe["epochs"]
+    print(f"{run}: {len(trainer.train)} images on {device_name(trainer.precision.device)}", file=sys.stderr)
+
+    def finished(row: Row) -> None:
+        _report(row, epochs)
+        attempt.keep()
+
+    with attempt.heeding_signals():
+        attempt.take_up()
+        trainer.run(finished, attempt.check)
+
+
+def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> None:
+    settings = trainer.settings
     try:
         holdout = holdout_data(settings, prepared, trainer.precision)
         write_predictions(
@@ -86,9 +135,8 @@ def _report(row: Row, epochs: int) -> None:
     )
 
 
-def _summary(
-    settings: dict[str, Any], trainer: Trainer, history: list[Row], seconds: float
-) -> dict[str, Any]:
+def _summary(trainer: Trainer, attempt: Attempt) -> dict[str, Any]:
+    settings, history = trainer.settings, trainer.history
     best = min((row for row in history if row["test_error"] is not None), key=lambda row: row["test_error"])
     return {
         "run": settings["run"],
@@ -99,7 +147,9 @@ def _summary(
         "final": {key: history[-1][key] for key in ("train_error", "test_error")},
         # Logged for those who want to know; the last epoch is the result.
         "best": {key: best[key] for key in ("epoch", "test_error")},
-        "seconds": round(seconds, 2),
+        "seconds": round(attempt.seconds, 2),
+        # Finished epochs from which training went on after an interruption.
+        "resumed_at": attempt.resumed_at,
         "images_per_second": round(
             len(trainer.train) * len(history) / sum(row["seconds"] for row in history), 1
         ),

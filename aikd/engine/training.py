@@ -57,6 +57,7 @@ class Trainer:
         )
         self.scaler = self.precision.scaler()
         self.method = self._method(prepared.manifest["classes"], superior)
+        self.history: list[Row] = []
 
     def _method(self, classes: int, superior: nn.Module | None) -> Method:
         method, settings = load_method(self.settings["method"], self.settings["settings"])
@@ -76,19 +77,49 @@ class Trainer:
             )
         )
 
-    def run(self, report: Callable[[Row], None]) -> list[Row]:
-        """Train all epochs; `report` gets each epoch's row of the history as it is done.
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch follows from, nested in dicts; the tensors are the live ones, not copies."""
+        return {
+            "student": self.student.state_dict(),
+            "optimiser": self.optimiser.state_dict()["state"],
+            "scaler": self.scaler.state_dict(),
+            "method": self.method.state_dict(),
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the `state` of a trainer of the same settings, data and superior model, from any device.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: it is that of another kind of training.
+        """
+        self.student.load_state_dict(state["student"])
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state["optimiser"]})
+        for parameter, buffers in self.optimiser.state.items():
+            for name, buffer in buffers.items():
+                if isinstance(buffer, Tensor):
+                    # The fused kernels walk through memory: buffers must be laid out like their parameters.
+                    buffers[name] = torch.empty_like(parameter).copy_(buffer)
+        self.scaler.load_state_dict(state["scaler"])
+        self.method.load_state_dict(state["method"], self.student)
+        self.history = list(state["history"])
+
+    def run(self, report: Callable[[Row], None], check: Callable[[], None] = lambda: None) -> list[Row]:
+        """Train all epochs that are still to train; returns the history of all.
+
+        Args:
+            report: gets each epoch's row of the history as it is done.
+            check: called before each step; what it raises ends training.
 
         Raises:
             UserError: a loss term turned NaN or infinite.
         """
-        history = []
-        for epoch in range(self.recipe["epochs"]):
-            history.append(self.epoch(epoch))
-            report(history[-1])
-        return history
+        for epoch in range(len(self.history), self.recipe["epochs"]):
+            self.history.append(self.epoch(epoch, check))
+            report(self.history[-1])
+        return self.history
 
-    def epoch(self, epoch: int) -> Row:
+    def epoch(self, epoch: int, check: Callable[[], None] = lambda: None) -> Row:
         """Train one epoch (counted from 0); returns its row of the history."""
         started = time.perf_counter()
         rate = learning_rate(self.recipe, epoch)
@@ -96,7 +127,10 @@ class Trainer:
             group["lr"] = rate
         self.student.train()
         self.method.begin_epoch(epoch)
-        log = [self._step(batch) for batch in self._batches(epoch)]
+        log = []
+        for batch in self._batches(epoch):
+            check()
+            log.append(self._step(batch))
         self.method.end_epoch(self.student)
         means = self._means(log, epoch)
         seconds = time.perf_counter() - started

@@ -1,0 +1,170 @@
+"""One attempt at a training run: takes up what an earlier one left, and leaves what a later one needs."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aikd.engine.state import Snapshot, States
+from aikd.engine.training import Trainer
+from aikd.errors import Interrupted, UserError
+
+FORMAT = 1
+"""Raised by hand when states are to be laid out in another way: those of before are then left aside."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+"""How schedulers and people ask a process to end; SIGUSR1 is what Slurm is commonly told to send ahead of time."""
+
+
+class Attempt:
+    """Between a trainer, which knows no files, and the states of its run.
+
+    Args:
+        folder: the run's folder, which this process must have for itself.
+        identity: all that decides how training goes on, as JSON would have it: a state is taken up only where all
+            of it is equal.
+        trainer: freshly made.
+        save_every: epochs between two states on disk.
+        started: when this attempt began, by `time.monotonic`.
+    """
+
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], trainer: Trainer, save_every: int, started: float
+    ) -> None:
+        self.identity = {"format": FORMAT} | identity
+        self.run, self.epochs = trainer.settings["run"], trainer.recipe["epochs"]
+        self.states, self.trainer, self.save_every = States(folder), trainer, save_every
+        self.resumed_at: list[int] = []
+        """Finished epochs at which this and earlier attempts took up a state."""
+        self._started, self._before = started, 0.0
+        self._latest: tuple[int, Snapshot] | None = None
+        self._saved = 0
+        self._signal: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time that went into the run: this attempt's, and that of earlier ones up to where it took them up."""
+        return self._before + time.monotonic() - self._started
+
+    def take_up(self) -> None:
+        """Bring the trainer to the newest good state of the same training, if there is one.
+
+        Raises:
+            UserError: the state is whole and of the same settings, but the trainer cannot take it.
+        """
+        if not self.states.epochs():
+            return
+        found = self.states.newest(self._say)
+        if found is None:
+            self._say("no state is left to resume from; training starts from epoch 1")
+            return
+        epoch, snapshot = found
+        tree = snapshot.tree()
+        if change := difference(tree["identity"], self.identity):
+            self._say(
+                f"the state after epoch {epoch} is of another training: {change}; it is left aside and removed, "
+                "and training starts from epoch 1"
+            )
+            self.states.remove()
+            return
+        try:
+            self.trainer.restore(tree["trainer"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.states.path(epoch)}: this version cannot take up the state ({reason}); remove "
+                f"{self.states.folder}, and training starts anew"
+            ) from None
+        self._latest, self._saved = found, epoch
+        self._before, self.resumed_at = tree["seconds"], [*tree["resumed_at"], epoch]
+        self._say(f"continues after epoch {epoch} of {self.epochs}")
+
+    def keep(self) -> None:
+        """At the end of an epoch: copy the state, and save it if it is time.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        epoch = len(self.trainer.history)
+        tree = {
+            "identity": self.identity,
+            "seconds": self.seconds,
+            "resumed_at": self.resumed_at,
+            "trainer": self.trainer.state(),
+        }
+        self._latest = epoch, Snapshot.of(tree)
+        # The last state, too, where any are saved: writing the results may fail. A run too short for one needs none.
+        if epoch % self.save_every == 0 or epoch == self.epochs > self.save_every:
+            try:
+                self._save()
+            except OSError as error:
+                # A state is only an insurance: losing it is no reason to lose the training.
+                self._say(f"the state after epoch {epoch} could not be saved ({error}); training goes on")
+        self.check()
+
+    def check(self) -> None:
+        """Between two steps: nothing, unless a signal came.
+
+        Raises:
+            Interrupted: one did; the last finished epoch is saved.
+        """
+        if self._signal is None:
+            return
+        done, trouble = self._latest[0] if self._latest else 0, ""
+        try:
+            self._save()
+        except OSError as error:
+            trouble = f", whose state could not be saved ({error})"
+        where = "there" if self._saved == done else f"epoch {self._saved}"
+        how = f"continues from {where}" if self._saved else "starts anew"
+        raise Interrupted(
+            f"{self.run}: interrupted after epoch {done} of {self.epochs}{trouble}; the next attempt {how}"
+        )
+
+    def _save(self) -> None:
+        if self._latest and self._latest[0] != self._saved:
+            self.states.save(*self._latest)
+            self._saved = self._latest[0]
+
+    @contextmanager
+    def heeding_signals(self) -> Iterator[None]:
+        """Signals are noted for `check` in here, however often they come; ignored ones stay ignored.
+
+        Only the main thread may handle signals; in another one they are left alone.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        before = {s: signal.getsignal(s) for s in SIGNALS} if main else {}
+        heeded = [s for s, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+        for number in heeded:
+            signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            for number in heeded:
+                signal.signal(number, before[number])
+        self.check()
+
+    def _note(self, number: int, _: object) -> None:
+        self._signal = number
+
+    def _say(self, text: str) -> None:
+        print(f"{self.run}: {text}", file=sys.stderr, flush=True)
+
+
+def difference(old: Any, new: Any, place: str = "") -> str | None:
+    """The first place at which two pieces of JSON differ, in words; None if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in old or key not in new:
+                return f"{place}{key} is {'new' if key in new else 'gone'}"
+            if found := difference(old[key], new[key], f"{place}{key}."):
+                return found
+        return None
+    # 1 == 1.0 == True in Python; here they are different settings.
+    if type(old) is type(new) and old == new:
+        return None
+    return f"{place.rstrip('.')} was {old!r}, now it is {new!r}"

@@ -233,7 +233,7 @@ def test_a_folder_that_another_process_has_is_refused_until_that_dies(tmp_path: 
 
 def test_a_lock_on_a_file_that_is_gone_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder before removed the file between our opening and locking it, and somebody else made a new one."""
-    real, calls = fcntl.flock, []
+    real, calls = fcntl.flock, list[int]()
 
     def flock(file: Any, operation: int) -> None:
         real(file, operation)

@@ -1,0 +1,172 @@
+"""Kills training runs of every method at random instants, many times, and compares with undisturbed ones.
+
+Not a test that pytest collects, as it takes its time: `python tests/torture.py --kills 50`. Every attempt is a
+process of its own and dies by SIGKILL, or now and then by a signal that it may heed; one in ten attempts finds its
+newest state damaged. In the end all that a run leaves must be as if nothing had happened. Exit code 1 if it is not.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from aikd.engine.adoption import LEFT_BEHIND
+from aikd.engine.sources import prepare
+from aikd.engine.state import States
+from aikd.study.methods import METHODS
+from aikd.study.resolve import resolve
+from aikd.study.run import Run
+from aikd.study.schema import Study
+
+NET = {"label": "Net", "architecture": "preact_resnet18", "width": 4, "blocks": [1, 1, 1, 1]}
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+EX_TEMPFAIL = 75
+TIMES = ("seconds", "images_per_second")
+
+
+def runs(epochs: int, precision: str) -> list[dict[str, Any]]:
+    """Settings of one run of each method, and of AI-KD with either reading of the previous student."""
+    study = Study.model_validate(
+        {
+            "name": "torture",
+            "recipe": {
+                "epochs": epochs, "milestones": [epochs // 2], "batch_size": 32, "precision": precision,
+            },
+            "data": {"digits": {"models": ["net"], "images_per_class": 20}},
+            "models": {"net": NET},
+            "methods": {name: {} for name in METHODS},
+        }
+    )  # fmt: skip
+    chosen: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in METHODS if name != "aikd"]
+    chosen += [("aikd", {"previous": previous}) for previous in ("snapshot", "memory")]
+    # Baseline comes first: it is the superior model of others.
+    chosen.sort(key=lambda pair: pair[0] != "baseline")
+    return [resolve(study, Run("digits", "net", name, given, "standard", 0)) for name, given in chosen]
+
+
+def start(settings: dict[str, Any], results: Path, data: Path, save_every: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "aikd", "train", "--settings", json.dumps(settings)]
+    command += ["--results", str(results), "--data", str(data), "--save-every", str(save_every)]
+    environment = os.environ | {"AIKD_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+    # To a file, as nobody would read a pipe of a process that is about to be killed.
+    with (results / "attempts.log").open("ab") as log:
+        return subprocess.Popen(command, stderr=log, env=environment)
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """All that a run leaves, without times and provenance; tensors as bytes."""
+    found: dict[str, Any] = {"files": sorted(path.name for path in folder.iterdir())}
+    for name in ("model.safetensors", LEFT_BEHIND):
+        with safe_open(folder / name, framework="np") as file:
+            found |= {f"{name}:{key}": file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found["history"] = [{key: x for key, x in row.items() if key not in TIMES} for row in rows]
+    summary = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+    return found | {key: x for key, x in summary.items() if key not in (*TIMES, "resumed_at", "revision")}
+
+
+def damage_newest(folder: Path, rng: random.Random) -> None:
+    """Flip one bit of the newest state, or cut it."""
+    states = States(folder)
+    if epochs := states.epochs():
+        path = states.path(epochs[0])
+        data = bytearray(path.read_bytes())
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data if rng.random() < 0.5 else data[: rng.randrange(len(data))])
+
+
+def attempt(
+    settings: dict[str, Any], folders: tuple[Path, Path], rng: random.Random, seconds: float, save_every: int
+) -> str:
+    """One attempt that is ended from outside after a while; returns how it ended."""
+    results, data = folders
+    process = start(settings, results, data, save_every)
+    number = signal.SIGKILL if rng.random() < 0.7 else rng.choice(HEEDED)
+    try:
+        code = process.wait(rng.uniform(0.2, 1.1) * seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+        code = process.wait()
+    if code == 0:
+        return "was done before"
+    if code == EX_TEMPFAIL:
+        return "saved and left with 75"
+    if code in (-number, 128 + number):
+        return "killed" if number == signal.SIGKILL else "ended while it started"
+    return f"unexpected exit code {code}"
+
+
+def torture(
+    settings: dict[str, Any], folders: tuple[Path, Path], expected: dict[str, Any], seconds: float,
+    options: argparse.Namespace,
+) -> list[str]:  # fmt: skip
+    """Interrupt a run until its share of kills is used up; returns what is wrong with what it left."""
+    rng, seen, kills = random.Random(f"{options.seed} {settings['run']}"), Counter[str](), 0
+    folder, wrong = folders[0] / "runs" / settings["run"], list[str]()
+    while kills < options.kills:
+        done = attempt(settings, folders, rng, seconds, options.save_every)
+        seen[done] += 1
+        kills += 1
+        if done.startswith("unexpected"):
+            wrong.append(done)
+        if done == "was done before":
+            wrong += differences(contents(folder), expected)
+            for path in folder.iterdir():
+                path.unlink()
+        elif rng.random() < 0.1:
+            seen["damaged states"] += 1
+            damage_newest(folder, rng)
+    if start(settings, *folders, options.save_every).wait():
+        wrong.append("the last attempt failed")
+    else:
+        wrong += differences(contents(folder), expected)
+        resumed = json.loads((folder / "train.json").read_text(encoding="utf-8"))["resumed_at"]
+        seen["resumed at " + ", ".join(map(str, resumed))] += 1
+    print(f"{settings['run']}: {'; '.join(f'{n} × {what}' for what, n in seen.items())}")
+    print(f"  {'WRONG: ' + '; '.join(wrong) if wrong else 'as if nothing had happened'}", flush=True)
+    return wrong
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    keys = found.keys() | expected.keys()
+    return sorted(key for key in keys if found.get(key) != expected.get(key))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10, help="attempts ended from outside, for each method")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--save-every", type=int, default=2)
+    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    wrong = []
+    with tempfile.TemporaryDirectory() as place:
+        calm, rough, data = (Path(place) / name for name in ("calm", "rough", "data"))
+        for folder in (calm, rough):
+            folder.mkdir()
+        prepare({"name": "digits", "source": {}, "counts": {}, "sides": {}}, data)
+        for settings in runs(options.epochs, options.precision):
+            started = time.monotonic()
+            if start(settings, calm, data, options.save_every).wait():
+                sys.exit((calm / "attempts.log").read_text(encoding="utf-8"))
+            seconds = time.monotonic() - started
+            expected = contents(calm / "runs" / settings["run"])
+            wrong += torture(settings, (rough, data), expected, seconds, options)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,6 @@
 """Small real runs: scikit-learn's digits, and a set of images that tell which one they are."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from aikd.engine import jobs
 from aikd.engine.sources import prepare
 from aikd.engine.store import Prepared, write_prepared
 from aikd.study.methods import METHODS
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study
+from tests.engine import resuming
 
 torch.set_num_threads(1)
 
@@ -70,3 +73,45 @@ def make_settings() -> Make:
         return resolve(study, Run("digits", "net", method, settings or {}, augmentation, seed))
 
     return make
+
+
+# Resuming
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of prepared data: 40 random images of 8 × 8."""
+    folder, rng = tmp_path_factory.mktemp("tiny"), np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8), np.arange(50) % 10
+    splits: Any = {"train": (images[:41], labels[:41]), "test": (images[41:], labels[41:])}
+    write_prepared(folder / "digits", "digits", [str(digit) for digit in range(10)], splits, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny: Path, make_settings: Make) -> Path:
+    """Results of all methods, trained in one go, without a state ever saved."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIKD_DEVICE", "cpu")
+        for method in resuming.METHODS:
+            jobs.train(make_settings(*method, **resuming.RECIPE), folder, tiny, 1, save_every=100)
+    return folder
+
+
+@pytest.fixture
+def results(tmp_path: Path, undisturbed: Path) -> Path:
+    """New results, in which only the superior model is there."""
+    superior = Path("runs/digits/net/baseline")
+    shutil.copytree(undisturbed / superior, tmp_path / "results" / superior)
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def baseline(make_settings: Make) -> dict[str, Any]:
+    return make_settings(**resuming.RECIPE)
+
+
+@pytest.fixture
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIKD_DEVICE", "cpu")

@@ -2,140 +2,36 @@
 
 import csv
 import errno
-import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from aikd.engine import jobs
-from aikd.engine.adoption import LEFT_BEHIND
-from aikd.engine.attempt import Attempt
 from aikd.engine.locks import exclusive
 from aikd.engine.state import Snapshot, States
-from aikd.engine.store import Prepared, write_prepared
+from aikd.engine.store import write_prepared
 from aikd.engine.training import Row, Trainer
 from aikd.errors import Interrupted, UserError
-from aikd.models import build
+from tests.engine.resuming import (
+    EPOCHS,
+    METHODS,
+    RECIPE,
+    Make,
+    interrupt,
+    same_results,
+    stop_after,
+    summary,
+    timeless,
+    trainer,
+)
 
-Make = Callable[..., dict[str, Any]]
-EPOCHS = 6
-RECIPE: dict[str, Any] = {"epochs": EPOCHS, "milestones": [2, 3], "batch_size": 8, "learning_rate": 0.01}
-METHODS: list[tuple[str, dict[str, Any]]] = [
-    ("baseline", {}),
-    ("cskd", {}),
-    ("tfkd", {}),
-    ("pskd", {}),
-    ("aikd", {"previous": "snapshot"}),
-    ("aikd", {"previous": "memory"}),
-]
-OUTPUTS = ("model.safetensors", LEFT_BEHIND)
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-
-
-@pytest.fixture(autouse=True)
-def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIKD_DEVICE", "cpu")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of prepared data: 40 random images of 8 × 8."""
-    folder, rng = tmp_path_factory.mktemp("tiny"), np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8), np.arange(50) % 10
-    splits: Any = {"train": (images[:41], labels[:41]), "test": (images[41:], labels[41:])}
-    write_prepared(folder / "digits", "digits", [str(digit) for digit in range(10)], splits, {})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny: Path, make_settings: Make) -> Path:
-    """Results of all methods, trained in one go, without a state ever saved."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIKD_DEVICE", "cpu")
-        for method in METHODS:
-            jobs.train(make_settings(*method, **RECIPE), folder, tiny, 1, save_every=100)
-    return folder
-
-
-@pytest.fixture
-def results(tmp_path: Path, undisturbed: Path) -> Path:
-    """New results, in which only the superior model is there."""
-    superior = Path("runs/digits/net/baseline")
-    shutil.copytree(undisturbed / superior, tmp_path / "results" / superior)
-    return tmp_path / "results"
-
-
-def superior(settings: dict[str, Any]) -> Any:
-    if not settings["superior"]:
-        return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        return build(settings["model"], 10)
-
-
-def trainer(settings: dict[str, Any], data: Path) -> Trainer:
-    return Trainer(settings, Prepared.open(data / "digits"), superior(settings), torch.device("cpu"))
-
-
-def timeless(rows: list[Any]) -> list[Any]:
-    return [{key: x for key, x in row.items() if key not in ("seconds", "images_per_second")} for row in rows]
-
-
-def history(folder: Path) -> list[dict[str, str]]:
-    with (folder / "history.csv").open(newline="") as file:
-        return timeless(list(csv.DictReader(file)))
-
-
-def summary(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "train.json").read_text())
-    return found
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, epochs: int, number: int = signal.SIGTERM) -> None:
-    """A signal comes in the second step of the epoch that follows."""
-    original, steps = Trainer._step, []
-
-    def step(self: Trainer, batch: Any) -> Any:
-        if len(self.history) == epochs:
-            steps.append(1)
-            if len(steps) == 2:
-                os.kill(os.getpid(), number)
-        return original(self, batch)
-
-    monkeypatch.setattr(Trainer, "_step", step)
-
-
-def contents(path: Path) -> Any:
-    """Tensors as bytes, and metadata: the order of metadata in the file is the library's whim."""
-    with safe_open(path, framework="np") as file:
-        names = sorted(file.keys())
-        return {name: file.get_tensor(name).tobytes() for name in names}, file.metadata()
-
-
-def same_results(found: Path, expected: Path) -> None:
-    """All but times and provenance, and nothing else in the folder."""
-    assert (found / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
-    assert contents(found / LEFT_BEHIND) == contents(expected / LEFT_BEHIND)
-    assert history(found) == history(expected)
-    different = {"seconds", "images_per_second", "resumed_at", "revision"}
-    a, b = ({k: v for k, v in summary(f).items() if k not in different} for f in (found, expected))
-    assert a == b
-    assert {path.name for path in found.iterdir()} == {*OUTPUTS, "history.csv", "train.json"}
-
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 # The trainer
 
@@ -226,20 +122,6 @@ def test_a_run_stopped_by_a_signal_ends_as_if_it_had_not_been(
     assert f"epoch {epochs}/" not in said
     same_results(folder, undisturbed / "runs" / chosen["run"])
     assert summary(folder)["resumed_at"] == [epochs]
-
-
-@pytest.fixture
-def baseline(make_settings: Make) -> dict[str, Any]:
-    return make_settings(**RECIPE)
-
-
-def interrupt(settings: dict[str, Any], results: Path, data: Path, epochs: int, save_every: int = 2) -> str:
-    """Train until a signal comes in the epoch after `epochs`; returns what was said in the end."""
-    with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, epochs)
-        with pytest.raises(Interrupted) as end:
-            jobs.train(settings, results, data, 1, save_every=save_every)
-    return str(end.value)
 
 
 def test_several_interruptions_add_up(
@@ -409,124 +291,3 @@ def test_a_second_process_on_a_run_is_refused(tmp_path: Path, tiny: Path, baseli
     with exclusive(folder), pytest.raises(UserError, match=rf"{folder}: in use by process {os.getpid()} on "):
         jobs.train(baseline, tmp_path, tiny, 1)
     assert list(folder.iterdir()) == []
-
-
-@pytest.fixture
-def idle(tmp_path: Path, tiny: Path, baseline: dict[str, Any]) -> Attempt:
-    return Attempt(tmp_path, {}, trainer(baseline, tiny), 2, time.monotonic())
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_handlers_come_back(idle: Attempt, number: signal.Signals) -> None:
-    own: list[int] = []
-    before = signal.signal(number, lambda n, frame: own.append(n))
-    try:
-        with pytest.raises(Interrupted), idle.heeding_signals():  # noqa: PT012
-            for _ in range(3):
-                os.kill(os.getpid(), number)
-        assert own == []
-        os.kill(os.getpid(), number)
-        assert own == [number]
-    finally:
-        signal.signal(number, before)
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_ignored_signals_stay_ignored(idle: Attempt, number: signal.Signals) -> None:
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        with idle.heeding_signals():
-            os.kill(os.getpid(), number)
-        assert signal.getsignal(number) is signal.SIG_IGN
-    finally:
-        signal.signal(number, before)
-
-
-def test_another_thread_leaves_signals_alone(idle: Attempt) -> None:
-    before, seen = [signal.getsignal(s) for s in SIGNALS], []
-
-    def look() -> None:
-        with idle.heeding_signals():
-            seen.append([signal.getsignal(s) for s in SIGNALS])
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    thread.join()
-    assert seen == [before]
-
-
-# Runs, in processes of their own
-
-WORKER = """
-import signal, sys
-import torch
-from aikd.cli import main
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-    assert signal.getsignal(number) is not signal.SIG_IGN
-torch.set_num_threads(1)
-print("ready", file=sys.stderr, flush=True)
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def start(settings: dict[str, Any], results: Path, data: Path, save_every: int = 1) -> subprocess.Popen[str]:
-    arguments = ["train", "--settings", json.dumps(settings), "--results", str(results), "--data", str(data)]
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER, *arguments, "--save-every", str(save_every)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        # A shell that runs tests in the background has SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # noqa: PLW1509
-    )
-
-
-def until(process: subprocess.Popen[str], words: str) -> Iterator[str]:
-    """Lines of a process up to the one that starts with `words`."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        yield line
-        if line.startswith(words):
-            return
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_the_program_with_75_and_the_next_one_continues(
-    results: Path, tiny: Path, make_settings: Make, number: signal.Signals, capsys: pytest.CaptureFixture[str]
-) -> None:
-    chosen = make_settings("pskd", **RECIPE | {"epochs": 400})
-    with start(chosen, results, tiny, save_every=1000) as process:
-        assert list(until(process, "epoch   2/"))
-        for _ in range(3):
-            process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
-    assert process.returncode == 75
-    (line,) = [line for line in said.splitlines() if not line.startswith("epoch ")]
-    (epoch,) = States(results / "runs" / chosen["run"]).epochs()
-    run = chosen["run"]
-    assert line == (
-        f"aikd train: {run}: interrupted after epoch {epoch} of 400; the next attempt continues from there"
-    )
-    assert epoch >= 2
-    interrupt(chosen, results, tiny, epoch)
-    assert f"{run}: continues after epoch {epoch} of 400\n" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("method", "settings"), METHODS, ids=str)
-def test_kills_at_random_instants_change_nothing(
-    results: Path, undisturbed: Path, tiny: Path, make_settings: Make, method: str, settings: dict[str, Any]
-) -> None:
-    """Killed twice somewhere between the first epoch and the end, a state being saved in every epoch."""
-    chosen, rng = make_settings(method, settings, **RECIPE), random.Random(f"{method} {settings}")
-    folder = results / "runs" / chosen["run"]
-    if method == "baseline":
-        shutil.rmtree(folder)
-    for _ in range(2):
-        with start(chosen, results, tiny) as process:
-            list(until(process, "epoch "))
-            time.sleep(rng.uniform(0, 0.25))
-            process.kill()
-    with start(chosen, results, tiny) as process:
-        said = process.communicate(timeout=120)[1]
-    assert process.returncode == 0, said
-    same_results(folder, undisturbed / "runs" / chosen["run"])

@@ -1,7 +1,7 @@
 """Small real runs: scikit-learn's digits, and a set of images that tell which one they are."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study
 from tests.engine import resuming
+from tests.engine.archive_server import Server, serving
 
 torch.set_num_threads(1)
 
@@ -115,3 +116,10 @@ def baseline(make_settings: Make) -> dict[str, Any]:
 @pytest.fixture
 def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIKD_DEVICE", "cpu")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A local server of archives, torn down after the test."""
+    with serving(monkeypatch) as running:
+        yield running

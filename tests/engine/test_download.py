@@ -4,7 +4,6 @@ import errno
 import fcntl
 import gzip
 import multiprocessing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,9 @@ from tests.engine.archive_server import (
     fetch,
     md5,
     refusal,
-    serving,
     sha256,
     start_part,
 )
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving(monkeypatch) as server:
-        yield server
-
 
 # The ordinary case
 

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,17 +25,9 @@ from tests.engine.archive_server import (
     fetch,
     md5,
     refusal,
-    serving,
     sha256,
     start_part,
 )
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving(monkeypatch) as server:
-        yield server
-
 
 # Resuming
 

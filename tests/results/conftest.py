@@ -1,6 +1,7 @@
 """A folder of runs as training and evaluation leave it, with numbers that a test chooses."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,18 @@ class Folder:
     @property
     def out(self) -> Path:
         return self.root / "out"
+
+    def compiled(self) -> str:
+        """What pdflatex says of all tables in `out`, set in two columns with booktabs alone; it must not fail."""
+        inputs = "\n".join(rf"\input{{{path.name}}}" for path in sorted(self.out.glob("*.tex")))
+        preamble = r"\documentclass[twocolumn]{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}"
+        lengths = r"\setlength{\textwidth}{7in}\setlength{\columnwidth}{3.4in}"
+        document = self.out / "document.tex"
+        document.write_text(f"{preamble}{lengths}\n\\begin{{document}}\n{inputs}\n\\end{{document}}\n")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", document.name]
+        done = subprocess.run(command, cwd=self.out, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+        return done.stdout
 
     def write(self, path: Path, content: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

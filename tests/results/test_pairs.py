@@ -3,7 +3,6 @@
 import math
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pandas as pd
@@ -295,13 +294,6 @@ def test_all_pairs_compile_with_booktabs_alone_and_fit_a_page(folder, paper):
         if name != "table_1":
             folder.all_metrics(spec.runs)
         write_published(spec, folder.results, folder.data, folder.out)
-    inputs = "\n".join(rf"\input{{{path.name}}}" for path in sorted(folder.out.glob("*.tex")))
-    preamble = r"\documentclass[twocolumn]{article}\usepackage[utf8]{inputenc}\usepackage{booktabs}"
-    lengths = r"\setlength{\textwidth}{7in}\setlength{\columnwidth}{3.4in}"
-    document = folder.out / "document.tex"
-    document.write_text(f"{preamble}{lengths}\n\\begin{{document}}\n{inputs}\n\\end{{document}}\n")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", document.name]
-    done = subprocess.run(command, cwd=folder.out, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
-    assert "Float too large" not in done.stdout
+    said = folder.compiled()
+    assert "Overfull" not in said
+    assert "Float too large" not in said

@@ -52,9 +52,9 @@ class Workflow:
         """The folder of the results, as a param that Snakemake does not compare (it asks for `input`)."""
         return self.results
 
-    def evaluate_every(self, wildcards: Any, threads: int) -> int:
-        """Epochs between evaluations: not compared either (it asks for `threads`), so it retrains nothing."""
-        return self.study.evaluate_every
+    def train_options(self, wildcards: Any, threads: int) -> str:
+        """How to train what the settings say: not compared (it asks for `threads`), so it retrains nothing."""
+        return f"--evaluate-every {self.study.evaluate_every} --save-every {self.study.save_every}"
 
     def _settings_of(self, path: str) -> str:
         run = Run.from_path(path)

@@ -177,8 +177,15 @@ class Study(Section):
     evaluate_every: Count = 1
     """Epochs between two looks at the evaluation set while training; the last epoch is always evaluated.
     Changing it retrains nothing."""
+    save_every: Count = 10
+    """Epochs between two states saved to resume from, and what a killed run may lose. Changing it retrains nothing."""
     threads: Count = 1
     """CPU threads of a training or prediction job. Changing it retrains nothing."""
+    runs_per_gpu: Count = 1
+    """Runs that share one GPU of a workstation: small networks leave most of it idle. Changing it retrains nothing."""
+    device_tflops: Positive = 5.0
+    """Sustained training throughput of one device in 10¹² floating-point operations a second, by which times are
+    planned and asked of a cluster. An assumption to be replaced by a measurement. Changing it retrains nothing."""
     mirror: str | None = None
     """Folder or base URL that holds the archives under their published names; the only place then asked."""
     tables: dict[Name, Table] = {}

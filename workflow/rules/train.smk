@@ -27,10 +27,10 @@ rule pretrain:
     params:
         settings=w.settings,
         results=w.folder,
-        evaluate_every=w.evaluate_every,
+        options=w.train_options,
     shell:
-        "python -m aikd train --settings {params.settings:q} --evaluate-every {params.evaluate_every}"
-        " --results {params.results:q} --data data 2> {log:q}"
+        "python -m aikd train --settings {params.settings:q} --results {params.results:q} --data data"
+        " {params.options} 2> {log:q}"
 
 
 use rule pretrain as train with:

@@ -35,7 +35,7 @@ FLOORS = [
     ],
     ["aikd.engine"],
     ["aikd.results"],
-    ["aikd.cli", "aikd.__main__", "aikd.workflow"],
+    ["aikd.cli", "aikd.commands", "aikd.__main__", "aikd.workflow"],
 ]
 EVERY_FLOOR = [package for floor in FLOORS for package in floor]
 WITHOUT_TORCH = [*FLOORS[0], *FLOORS[3], "aikd.metrics", "aikd.calibration"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aikd.cli import _spec
+from aikd.commands.results import _spec
 from aikd.errors import UserError
 from aikd.study import queries, specs
 from aikd.study.check import RULES

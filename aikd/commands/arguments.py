@@ -1,0 +1,57 @@
+"""What several commands' arguments have in common."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from aikd.errors import UserError
+
+JSON = "JSON, or @FILE that holds it"
+
+
+class Adder(Protocol):
+    """Adds the command of that function to the command line, with arguments that others share."""
+
+    def __call__(
+        self, function: Callable[[argparse.Namespace], None], *shared: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser: ...
+
+
+def shared(*names: str, **options: Any) -> argparse.ArgumentParser:
+    """One argument that several commands have."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(*names, **options)
+    return parser
+
+
+STUDY = shared("--study", type=Path, default=Path("config.yaml"), help="study file (config.yaml)")
+RESULTS = shared("--results", type=Path, default=Path("results"), help="the study's results (results)")
+DATA = shared("--data", type=Path, default=Path("data"), help="folder of all prepared data (data)")
+RUN = shared("run", help="path of the run, for example digits/preact_resnet18/aikd/omega=1/seed1")
+TO = shared("--to", type=Path, required=True, help="where to write")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed are whole numbers from 1")
+    return int(text)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """JSON given on the command line, or in a file as `@FILE`.
+
+    Raises:
+        UserError: it is not a JSON object.
+    """
+    try:
+        data = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{text[:60]}: not JSON ({error}); `aikd settings RUN` prints what is meant"
+        ) from None
+    if not isinstance(data, dict):
+        raise UserError(f"{text[:60]}: expected a JSON object")
+    return data

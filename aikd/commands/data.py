@@ -1,0 +1,41 @@
+"""Commands that get and prepare data."""
+
+import argparse
+import sys
+
+from aikd.commands.arguments import DATA, JSON, STUDY, Adder, json_object, positive
+from aikd.commands.studies import data_settings
+
+
+def download(options: argparse.Namespace) -> None:
+    """Fetch a published archive, or take one that was placed by hand, and verify it."""
+    from aikd.engine import archives
+    from aikd.engine.download import download as fetch
+
+    archive = archives.find_archive(options.archive)
+    fetch(archive, options.data / "downloads", mirror=options.mirror, accept_other=options.accept_other)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Prepare a data set: decode its images once and describe them in manifest.json."""
+    from aikd.engine.sources import prepare as prepare_source
+
+    given = options.settings
+    settings = json_object(given) if given else data_settings(options.study, options.dataset)
+    manifest = prepare_source(settings, options.data, options.workers)
+    counts = f"{manifest['train']:,} training and {manifest['test']:,} evaluation images"
+    folder = options.data / manifest["name"]
+    print(f"{manifest['name']}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
+
+
+def add(command: Adder) -> None:
+    """Add the commands to the command line."""
+    c = command(download, DATA)
+    c.add_argument("archive", help="file name of the archive, for example CUB_200_2011.tgz")
+    c.add_argument("--mirror", help="folder or base URL that holds the archives; the only place asked")
+    c.add_argument("--accept-other", action="store_true", help="take a file that is not the published one")
+    c = command(prepare, DATA, STUDY)
+    which = c.add_mutually_exclusive_group(required=True)
+    which.add_argument("dataset", nargs="?", help="a data set of the study")
+    which.add_argument("--settings", help=f"instead: what `aikd settings DATASET` prints, {JSON}")
+    c.add_argument("--workers", type=positive, help="images decoded at once (as many as there are cores)")

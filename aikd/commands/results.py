@@ -1,0 +1,63 @@
+"""Commands that make tables and figures of finished runs."""
+
+import argparse
+from typing import Any
+
+from aikd.commands.arguments import DATA, JSON, RESULTS, TO, Adder, json_object, shared
+from aikd.errors import UserError
+
+
+def table(options: argparse.Namespace) -> None:
+    """Write a table as LaTeX, CSV and Markdown."""
+    from aikd.study.specs import DataSetsSpec, TableSpec
+
+    if options.published:
+        from aikd.results.pairs import write_published as write
+    else:
+        from aikd.results.tables import write_table as write
+    kinds = {"datasets": DataSetsSpec, "numbers": TableSpec}
+    write(_spec(options.spec, kinds), options.results, options.data, options.to)
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw a figure as PDF and PNG."""
+    from aikd.results.figures import write_figure
+    from aikd.study import specs
+
+    kinds = {
+        "reliability": specs.ReliabilitySpec,
+        "tsne": specs.TsneSpec,
+        "heatmap": specs.HeatmapSpec,
+        "curves": specs.CurvesSpec,
+    }
+    write_figure(_spec(options.spec, kinds), options.results, options.to)
+
+
+def collect(options: argparse.Namespace) -> None:
+    """Gather the metrics of all runs into one CSV file, one row a run."""
+    from aikd.results.aggregate import write_all_runs
+
+    runs = json_object(options.runs).get("runs")
+    if not isinstance(runs, list):
+        raise UserError('--runs: expected {"runs": [paths]}')
+    write_all_runs(options.results, runs, options.to)
+
+
+def _spec(text: str, kinds: dict[str, Any]) -> Any:
+    data = json_object(text)
+    try:
+        return kinds[data.pop("kind")].from_json(data)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"--spec: not one of {', '.join(kinds)} ({type(error).__name__}: {error})") from None
+
+
+def add(command: Adder) -> None:
+    """Add the commands to the command line."""
+    spec = shared("--spec", required=True, help=f"which runs go where: {JSON}")
+    command(table, spec, RESULTS, DATA, TO).add_argument(
+        "--published",
+        action="store_true",
+        help="ours beside the numbers of the paper's table that it remakes",
+    )
+    command(figure, spec, RESULTS, TO)
+    command(collect, RESULTS, TO).add_argument("--runs", required=True, help=f'{{"runs": [paths]}}: {JSON}')

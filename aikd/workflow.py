@@ -54,7 +54,15 @@ class Workflow:
 
     def train_options(self, wildcards: Any, threads: int) -> str:
         """How to train what the settings say: not compared (it asks for `threads`), so it retrains nothing."""
-        return f"--evaluate-every {self.study.evaluate_every} --save-every {self.study.save_every}"
+        study = self.study
+        return (
+            f"--evaluate-every {study.evaluate_every} --save-every {study.save_every}"
+            f" --runs-per-gpu {study.runs_per_gpu}"
+        )
+
+    def predict_options(self, wildcards: Any, threads: int) -> str:
+        """How to predict; not compared, as above."""
+        return f"--runs-per-gpu {self.study.runs_per_gpu}"
 
     def _settings_of(self, path: str) -> str:
         run = Run.from_path(path)

@@ -26,18 +26,19 @@ def shared(*names: str, **options: Any) -> argparse.ArgumentParser:
     return parser
 
 
-STUDY = shared("--study", type=Path, default=Path("config.yaml"), help="study file (config.yaml)")
-RESULTS = shared("--results", type=Path, default=Path("results"), help="the study's results (results)")
-DATA = shared("--data", type=Path, default=Path("data"), help="folder of all prepared data (data)")
-RUN = shared("run", help="path of the run, for example digits/preact_resnet18/aikd/omega=1/seed1")
-TO = shared("--to", type=Path, required=True, help="where to write")
-
-
 def positive(text: str) -> int:
     """A whole number from 1, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, allowed are whole numbers from 1")
     return int(text)
+
+
+STUDY = shared("--study", type=Path, default=Path("config.yaml"), help="study file (config.yaml)")
+RESULTS = shared("--results", type=Path, default=Path("results"), help="the study's results (results)")
+DATA = shared("--data", type=Path, default=Path("data"), help="folder of all prepared data (data)")
+RUN = shared("run", help="path of the run, for example digits/preact_resnet18/aikd/omega=1/seed1")
+RUNS_PER_GPU = shared("--runs-per-gpu", type=positive, default=1, help="runs that may share a GPU (1)")
+TO = shared("--to", type=Path, required=True, help="where to write")
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -1,23 +1,19 @@
 """One attempt at a training run: takes up what an earlier one left, and leaves what a later one needs."""
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from aikd.engine.signals import handling
 from aikd.engine.state import Snapshot, States
 from aikd.engine.training import Trainer
 from aikd.errors import Interrupted, UserError
 
 FORMAT = 1
 """Raised by hand when states are to be laid out in another way: those of before are then left aside."""
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""How schedulers and people ask a process to end; SIGUSR1 is what Slurm is commonly told to send ahead of time."""
 
 
 class Attempt:
@@ -132,20 +128,9 @@ class Attempt:
 
     @contextmanager
     def heeding_signals(self) -> Iterator[None]:
-        """Signals are noted for `check` in here, however often they come; ignored ones stay ignored.
-
-        Only the main thread may handle signals; in another one they are left alone.
-        """
-        main = threading.current_thread() is threading.main_thread()
-        before = {s: signal.getsignal(s) for s in SIGNALS} if main else {}
-        heeded = [s for s, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-        for number in heeded:
-            signal.signal(number, self._note)
-        try:
+        """Signals are noted for `check` in here, however often they come."""
+        with handling(self._note):
             yield
-        finally:
-            for number in heeded:
-                signal.signal(number, before[number])
         self.check()
 
     def _note(self, number: int, _: object) -> None:

@@ -30,7 +30,12 @@ from aikd.study.schema import Recipe
 
 
 def train(
-    settings: dict[str, Any], results: Path, data: Path, evaluate_every: int, save_every: int = 10
+    settings: dict[str, Any],
+    results: Path,
+    data: Path,
+    evaluate_every: int,
+    save_every: int = 10,
+    gpu: str | None = None,
 ) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
 
@@ -43,6 +48,7 @@ def train(
         data: folder of all prepared data.
         evaluate_every: epochs between two looks at the evaluation set.
         save_every: epochs between two states on disk, and what a killed process may lose.
+        gpu: name of the GPU that this process has, for the summary.
 
     Raises:
         UserError: the data or the superior model do not fit the settings, a loss is not finite, or another process
@@ -66,7 +72,7 @@ def train(
         _train(trainer, attempt)
         save_model(folder / MODEL, trainer.student, settings["run"])
         write_history(folder / HISTORY, trainer.history)
-        write_json(folder / SUMMARY, _summary(trainer, attempt))
+        write_json(folder / SUMMARY, _summary(trainer, attempt, gpu))
         attempt.states.remove()
         _leave_predictions(folder, trainer, prepared)
 
@@ -135,7 +141,7 @@ def _report(row: Row, epochs: int) -> None:
     )
 
 
-def _summary(trainer: Trainer, attempt: Attempt) -> dict[str, Any]:
+def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, Any]:
     settings, history = trainer.settings, trainer.history
     best = min((row for row in history if row["test_error"] is not None), key=lambda row: row["test_error"])
     return {
@@ -154,6 +160,7 @@ def _summary(trainer: Trainer, attempt: Attempt) -> dict[str, Any]:
             len(trainer.train) * len(history) / sum(row["seconds"] for row in history), 1
         ),
         "device": device_name(trainer.precision.device),
+        "gpu": gpu,
         "threads": torch.get_num_threads(),
         "precision": trainer.precision.name,
         "revision": revision(),

@@ -210,9 +210,10 @@ def test_superior_model_is_the_baseline_run(results: Path, digits: Prepared, mak
 def test_training_again_writes_the_same_model(
     results: Path, data: Path, tmp_path: Path, make_settings: Make
 ) -> None:
-    """Byte for byte, and whatever the number of looks at the test set."""
+    """Byte for byte, and whatever the number of looks at the test set and the name of the GPU."""
     shutil.copytree(folder(results, BASELINE), folder(tmp_path, BASELINE))
-    jobs.train(make_settings("aikd", **DATA), tmp_path, data, evaluate_every=2)
+    jobs.train(make_settings("aikd", **DATA), tmp_path, data, evaluate_every=2, gpu="GPU-1")
+    assert [summary(folder, AIKD)["gpu"] for folder in (tmp_path, results)] == ["GPU-1", None]
     path = Path("runs") / AIKD / "model.safetensors"
     assert (tmp_path / path).read_bytes() == (results / path).read_bytes()
 

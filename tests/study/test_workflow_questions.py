@@ -246,3 +246,11 @@ def test_no_rule_of_the_workflow_can_be_mistaken_for_a_table() -> None:
         r"^(?:rule (\w+)|use rule \w+ as (\w+))", "\n".join(p.read_text() for p in rules), re.MULTILINE
     )
     assert {a or b for a, b in named} | {"all"} == RULES
+
+
+def test_what_steers_a_job_without_deciding_its_result_is_passed_on(demo: Workflow) -> None:
+    knobs = {"evaluate_every": 5, "save_every": 7, "runs_per_gpu": 3}
+    chosen = Workflow(changed(parsed(DEMO), knobs))
+    assert chosen.train_options(None, 1) == "--evaluate-every 5 --save-every 7 --runs-per-gpu 3"
+    assert chosen.predict_options(None, 1) == "--runs-per-gpu 3"
+    assert demo.predict_options(None, 1) == "--runs-per-gpu 1"

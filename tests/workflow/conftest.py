@@ -113,9 +113,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which the tiny study has run to its end."""
+    """A copy in which the tiny study has run to its end, on a machine that seems to have two GPUs."""
     project = copy_project(tmp_path_factory.mktemp("finished"))
-    done = project.snakemake("--resources", "gpu=2")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AIKD_DEVICE", "CUDA_VISIBLE_DEVICES"):
+            patch.delenv(name, raising=False)
+        patch.setenv("AIKD_FAKE_GPUS", "GPU-a,GPU-b")
+        patch.setenv("AIKD_GPU_LOCKS", str(project.root / "locks"))
+        done = project.snakemake("--resources", "gpu=2")
     assert done.returncode == 0, done.stdout
     return project
 

@@ -1,5 +1,6 @@
 """What Snakemake makes again, and above all what it does not. Every test asks a finished study for a dry run."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -57,6 +58,13 @@ def test_touching_every_file_makes_nothing_again(restored: Restored) -> None:
     assert project.planned() == {}
 
 
+def test_every_run_had_one_of_the_machine_s_gpus(finished: Project) -> None:
+    summaries = list((finished.root / "results").rglob("train.json"))
+    assert len(summaries) == 6
+    assert {json.loads(path.read_text())["gpu"] for path in summaries} <= {"GPU-a", "GPU-b"}
+    assert list((finished.root / "locks").iterdir()) == []
+
+
 def test_checking_out_the_sources_again_makes_nothing_again(restored: Restored) -> None:
     project = restored()
     shutil.rmtree(project.root / "aikd")
@@ -106,7 +114,7 @@ def test_a_bumped_recipe_version_retrains_everything(restored: Restored) -> None
     assert (planned["pretrain"], planned["train"], planned["predict"]) == (2, 4, 6)
 
 
-@pytest.mark.parametrize("knob", ["evaluate_every: 2", "save_every: 2", "threads: 2"])
+@pytest.mark.parametrize("knob", ["evaluate_every: 2", "save_every: 2", "threads: 2", "runs_per_gpu: 2"])
 def test_a_knob_that_changes_no_result_retrains_nothing(restored: Restored, knob: str) -> None:
     project = restored()
     project.edit("tiny.yaml", "name: tiny", f"name: tiny\n{knob}")

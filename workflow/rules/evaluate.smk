@@ -23,9 +23,10 @@ rule predict:
         mem_mb=w.memory,
     params:
         results=w.folder,
+        options=w.predict_options,
     shell:
         "python -m aikd predict {wildcards.dataset:q}/{wildcards.run:q}"
-        " --results {params.results:q} --data data 2> {log:q}"
+        " --results {params.results:q} --data data {params.options} 2> {log:q}"
 
 
 rule calibrate:

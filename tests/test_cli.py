@@ -111,9 +111,9 @@ def test_settings_of_a_run_that_cannot_be_are_refused(
     [
         (["calibrate", RUN], "predictions.safetensors"),
         (["predict", RUN], "train.json"),
-        (["collect", "--runs", "nonsense", "--to", "runs.csv"], "nonsense: not JSON ("),
-        (["collect", "--runs", "[1]", "--to", "runs.csv"], "[1]: expected a JSON object"),
-        (["collect", "--runs", "@no-such.json", "--to", "runs.csv"], "@no-such.json: not JSON ("),
+        (["collect", "--runs", "nonsense", "--to", "results"], "nonsense: not JSON ("),
+        (["collect", "--runs", "[1]", "--to", "results"], "[1]: expected a JSON object"),
+        (["collect", "--runs", "@no-such.json", "--to", "results"], "@no-such.json: not JSON ("),
         (["table", "--spec", '{"kind": "pie"}', "--to", "tables"], "--spec: not one of datasets, numbers"),
         (
             ["table", "--spec", '{"kind": "numbers"}', "--to", "tables"],

@@ -74,7 +74,9 @@ def contents(folder: Path) -> dict[str, Any]:
         rows = list(csv.DictReader(file))
     found["history"] = [{key: x for key, x in row.items() if key not in TIMES} for row in rows]
     summary = json.loads((folder / "train.json").read_text(encoding="utf-8"))
-    return found | {key: x for key, x in summary.items() if key not in (*TIMES, "resumed_at", "revision")}
+    return found | {
+        key: x for key, x in summary.items() if key not in (*TIMES, "peak_memory", "resumed_at", "revision")
+    }
 
 
 def damage_newest(folder: Path, rng: random.Random) -> None:

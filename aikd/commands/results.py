@@ -34,7 +34,7 @@ def figure(options: argparse.Namespace) -> None:
 
 
 def collect(options: argparse.Namespace) -> None:
-    """Gather the metrics of all runs into one CSV file, one row a run."""
+    """Gather all runs, one row each: their metrics in all_runs.csv, what they cost in costs.csv."""
     from aikd.results.aggregate import write_all_runs
 
     runs = json_object(options.runs).get("runs")

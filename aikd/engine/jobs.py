@@ -17,7 +17,7 @@ from aikd.engine.locks import exclusive
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
 from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
-from aikd.engine.provenance import revision, versions
+from aikd.engine.provenance import peak_memory, revision, versions
 from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
@@ -162,6 +162,7 @@ def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, A
         "device": device_name(trainer.precision.device),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
+        "peak_memory": peak_memory(trainer.precision.device),
         "precision": trainer.precision.name,
         "revision": revision(),
         "versions": versions(),

@@ -106,8 +106,8 @@ def seeds_text(counts: Sequence[int], planned: int) -> str:
 def all_runs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
     """One row a run, in the order given: what it is, every metric, and how its training went.
 
-    Metrics keep their units (errors, ECE and gap: percent), `seconds` is the wall time of training. What a
-    run does not have is missing.
+    Metrics keep their units (errors, ECE and gap: percent). What a run does not have is missing. Nothing here
+    differs between two runs of the same settings on the same machine: what does stands in `costs`.
 
     Raises:
         UserError: not the path of a run, or a file that is broken.
@@ -119,20 +119,58 @@ def all_runs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
 
 
 _TRAINING = {
-    "seconds": ("seconds",),
-    "images_per_second": ("images_per_second",),
     "epochs": ("epochs",),
     "parameters": ("parameters",),
     "final_train_error": ("final", "train_error"),
     "final_test_error": ("final", "test_error"),
     "best_epoch": ("best", "epoch"),
     "best_test_error": ("best", "test_error"),
-    "device": ("device",),
     "precision": ("precision",),
-    "revision": ("revision",),
 }
 """Columns of `all_runs` and where `train.json` holds them."""
 _WHOLE_NUMBERS = ("seed", "images", "epochs", "parameters", "best_epoch")
+
+
+def costs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
+    """One row a run, in the order given: what its training took, where, and with which versions.
+
+    `seconds` is wall time, `*_mb` the peak of main and of device memory in MB (1,000,000 bytes). What a run does
+    not say of itself is missing.
+
+    Raises:
+        UserError: not the path of a run, or a file that is not JSON.
+    """
+    rows = []
+    for path in paths:
+        summary = _entry(run_file(results, path, SUMMARY))
+        noted = {column: _noted(summary, *keys) for column, keys in _COSTS.items()}
+        rows.append({"run": Run.from_path(path).path} | noted)
+    frame = pd.DataFrame(rows, columns=["run", *_COSTS])
+    whole_numbers = ("threads", "memory_mb", "device_memory_mb")
+    return frame.astype(dict.fromkeys(whole_numbers, "Int64"))
+
+
+_COSTS = {
+    "seconds": ("seconds",),
+    "images_per_second": ("images_per_second",),
+    "device": ("device",),
+    "threads": ("threads",),
+    "memory_mb": ("peak_memory", "host_mb"),
+    "device_memory_mb": ("peak_memory", "device_mb"),
+    "revision": ("revision",),
+    "python": ("versions", "python"),
+    "torch": ("versions", "torch"),
+    "torchvision": ("versions", "torchvision"),
+    "numpy": ("versions", "numpy"),
+}
+"""Columns of `costs` and where `train.json` holds them, if it does."""
+
+
+def _noted(found: Any, *keys: str) -> Any:
+    """What stands under nested keys; None where it does not."""
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _identity(path: str) -> dict[str, Any]:
@@ -159,9 +197,10 @@ def _training(results: Path, run: str) -> dict[str, Any]:
     return {column: _entry(path, *keys) for column, keys in _TRAINING.items()}
 
 
-def write_all_runs(results: Path, paths: Sequence[str], to: Path) -> None:
-    """Writes `all_runs` as the CSV file `to`."""
-    write_csv(all_runs(results, paths), to)
+def write_all_runs(results: Path, paths: Sequence[str], out: Path) -> None:
+    """Writes `all_runs` and `costs` as the CSV files of these names into `out`."""
+    write_csv(all_runs(results, paths), out / "all_runs.csv")
+    write_csv(costs(results, paths), out / "costs.csv")
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -140,6 +140,9 @@ def test_summary_says_what_was_trained_and_where_it_comes_from(results: Path, ma
     assert found["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert set(found["versions"]) == {"python", "aikd", "torch", "torchvision", "numpy"}
     assert "revision" in found
+    # torch alone takes more than 100 MB, and no test machine has a TB.
+    assert 100 < found["peak_memory"]["host_mb"] < 1e6
+    assert found["peak_memory"]["device_mb"] is None
 
 
 def test_summary_names_the_best_epoch_beside_the_last(

@@ -65,9 +65,12 @@ class Folder:
             "parameters": 11_217_444,
             "final": {"train_error": 0.5, "test_error": 21.0},
             "best": {"epoch": 288, "test_error": 20.5},
-            "device": "cpu",
+            "device": "cpu, 2 threads",
+            "threads": 2,
+            "peak_memory": {"host_mb": 512, "device_mb": None},
             "precision": "fp32",
             "revision": "abc",
+            "versions": {"python": "3.11.2", "aikd": "0.1.0", "torch": "2", "torchvision": "1", "numpy": "3"},
         }
         return self.write(self.results / "runs" / run / "train.json", content | summary)
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aikd.errors import UserError
-from aikd.results.aggregate import all_runs, seeds_text, summarise, write_all_runs, write_csv
+from aikd.results.aggregate import all_runs, costs, seeds_text, summarise, write_all_runs, write_csv
 from aikd.study.specs import Cell
 
 SEEDS = tuple(f"digits/preact_resnet18/pskd/seed{seed}" for seed in range(3))
@@ -85,22 +85,50 @@ def test_all_runs_has_one_row_a_run_in_the_order_given(folder):
     assert (first["best_epoch"], first["best_test_error"], first["final_train_error"]) == (288, 20.5, 0.5)
     assert pd.isna(frame["ece_oracle"][0])
     assert frame["ece_oracle"][1] == 7.0
-    assert frame.iloc[2][["images", "top1_error", "seconds"]].isna().all()
+    assert frame.iloc[2][["images", "top1_error", "epochs"]].isna().all()
 
 
 def test_csv_of_runs_keeps_every_digit(folder):
     folder.metrics(SEEDS[0], top1_error=0.1 + 0.2, nll=1 / 3)
-    folder.train(SEEDS[0], seconds=1e-17)
+    folder.train(SEEDS[0], final={"train_error": 1e-17, "test_error": 21.0})
     frame = all_runs(folder.results, SEEDS[:2])
-    write_all_runs(folder.results, SEEDS[:2], folder.out / "runs.csv")
-    stored = (folder.out / "runs.csv").read_bytes()
+    write_all_runs(folder.results, SEEDS[:2], folder.out)
+    stored = (folder.out / "all_runs.csv").read_bytes()
     assert b"\r" not in stored
     again = pd.read_csv(io.BytesIO(stored))
     assert again["top1_error"][0] == 0.1 + 0.2
     assert again["nll"][0] == 1 / 3
-    assert again["seconds"][0] == 1e-17
+    assert again["final_train_error"][0] == 1e-17
     assert list(again.columns) == list(frame.columns)
     assert b",11217444," in stored
+
+
+def test_what_never_comes_out_twice_stands_in_the_costs_alone(folder):
+    for seconds, run in enumerate(SEEDS, 1):
+        folder.metrics(run, ece=1.0)
+        folder.train(run, seconds=seconds)
+    write_all_runs(folder.results, SEEDS, folder.out)
+    before = (folder.out / "all_runs.csv").read_bytes()
+    elsewhere = {"device": "GPU", "threads": 8, "revision": "abc+changes", "images_per_second": 1.5}
+    memory, versions = {"host_mb": 1, "device_mb": 7}, {"python": "3.14.1", "torch": "5.0a"}
+    folder.train(SEEDS[1], seconds=1e-17, peak_memory=memory, versions=versions, **elsewhere)
+    write_all_runs(folder.results, SEEDS, folder.out)
+    assert (folder.out / "all_runs.csv").read_bytes() == before
+    stored = pd.read_csv(folder.out / "costs.csv")
+    assert list(stored["run"]) == list(SEEDS)
+    assert list(stored["seconds"]) == [1, 1e-17, 3]
+    expected = elsewhere | {"memory_mb": 1, "device_memory_mb": 7, "python": "3.14.1", "torch": "5.0a"}
+    assert stored.loc[1, list(expected)].to_dict() == expected
+    assert stored["device_memory_mb"].isna().tolist() == [True, False, True]
+    assert b",512," in (folder.out / "costs.csv").read_bytes()
+
+
+def test_costs_of_a_run_that_did_not_note_them_are_missing(folder):
+    folder.write(folder.results / "runs" / SEEDS[0] / "train.json", {"seconds": 3, "versions": None})
+    frame = costs(folder.results, SEEDS[:2])
+    assert frame["seconds"].tolist()[0] == 3
+    assert frame.drop(columns=["run", "seconds"]).isna().all(axis=None)
+    assert frame["seconds"].isna().tolist() == [False, True]
 
 
 def test_broken_training_summary_is_an_error_that_names_the_file(folder):

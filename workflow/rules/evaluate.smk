@@ -1,6 +1,6 @@
 """From models to metrics.
 
-Needs a trained run; makes its predictions, its metrics, and one file with the metrics of all runs.
+Needs a trained run; makes its predictions, its metrics, one file with the metrics of all runs and one with their costs.
 """
 
 
@@ -54,7 +54,7 @@ rule calibrate:
 
 
 rule all_runs:
-    """One row a run, with all metrics."""
+    """One row a run: all metrics; and apart from them, as they never come out the same twice, time and place."""
     input:
         w.metrics(w.all_runs()),
         code=code("results/aggregate.py"),
@@ -63,6 +63,11 @@ rule all_runs:
             f"{w.results}/all_runs.csv",
             category="Runs",
             caption="../report/all_runs.rst",
+        ),
+        report(
+            f"{w.results}/costs.csv",
+            category="Costs",
+            caption="../report/costs.rst",
         ),
     log:
         f"{w.results}/logs/all_runs.log",
@@ -74,4 +79,4 @@ rule all_runs:
         results=w.folder,
         runs=w.runs_json(),
     shell:
-        "python -m aikd collect --runs {params.runs:q} --results {params.results:q} --to {output:q} 2> {log:q}"
+        "python -m aikd collect --runs {params.runs:q} --results {params.results:q} --to {params.results:q} 2> {log:q}"

@@ -15,10 +15,10 @@ of an AMD EPYC with networks of 2 channels (300 to 370 µs)."""
 LAYER_PASS = 1e-4
 """The same for a pass without gradient (80 to 110 µs)."""
 CRITIC_STEP = 4e-3
-"""Seconds of a step that the critic takes, mostly calls (measured likewise)."""
-EPOCH = 0.5
+"""Seconds of a step that the critic takes, operations included (measured likewise: 3.3 to 4.7 ms)."""
+EPOCH = 0.2
 """Seconds that an epoch takes beside its steps: draws, a copy of the student, a state. An assumption."""
-START = 30.0
+START = 15.0
 """Seconds until the first step: imports, data, the device. An assumption, for a busy file system."""
 
 HEADROOM = 1.5
@@ -55,7 +55,7 @@ class Speed:
             self.start
             + self.epoch * work.epochs
             + self.step * steps
-            + work.trained_flops / self.trained
+            + work.seen * work.network.training / self.trained
             + self.frozen_step * frozen_steps
             + work.unlearned_images * work.network.forward / self.frozen
         )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from aikd.commands import data, results, runs, studies
+from aikd.commands import data, plan, results, runs, studies
 from aikd.errors import Interrupted, UserError
 
 EX_TEMPFAIL = 75
@@ -49,6 +49,6 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    for kind in (studies, data, runs, results):
+    for kind in (studies, plan, data, runs, results):
         kind.add(command)
     return parser

@@ -4,13 +4,15 @@ import json
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aikd.engine.archives import archives_of
 from aikd.errors import UserError
 from aikd.study import queries, specs
 from aikd.study.check import check_run
-from aikd.study.costs import memory
+from aikd.study.costs.memory import memory
+from aikd.study.costs.times import minutes, stated
+from aikd.study.costs.work import work
 from aikd.study.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS
 from aikd.study.load import check_study
 from aikd.study.resolve import resolve, resolve_data
@@ -28,6 +30,17 @@ _KINDS: dict[type, str] = {
 }
 
 
+class _Needs(NamedTuple):
+    """What a run's jobs need."""
+
+    memory: int
+    """Main memory, in MB."""
+    training: float
+    """Seconds that training is planned to take."""
+    predicting: float
+    """Seconds that predicting is planned to take."""
+
+
 class Workflow:
     """A study as files. Methods that take wildcards serve as Snakemake's input and params functions.
 
@@ -41,6 +54,7 @@ class Workflow:
         self.runs = f"{self.results}/{RUNS}"
         self.spec = cache(self._spec)
         self.settings_of = cache(self._settings_of)
+        self.needs_of = cache(self._needs_of)
 
     def _spec(self, name: str) -> specs.TableSpecs | specs.FigureSpecs:
         known = [*self.study.tables, *self.study.figures]
@@ -102,8 +116,26 @@ class Workflow:
 
     def memory(self, wildcards: Any, attempt: int) -> int:
         """Main memory, in MB, that training or predicting a run may take; more with each attempt."""
-        settings = json.loads(self.settings(wildcards))
-        return attempt * memory(settings, self.study.dataset(wildcards.dataset))
+        return attempt * self._needs(wildcards).memory
+
+    def runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that training a run may take, start-up included; more with each attempt."""
+        return minutes(self._needs(wildcards).training, attempt)
+
+    def predict_runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes that predicting with a run may take; more with each attempt."""
+        return minutes(self._needs(wildcards).predicting, attempt)
+
+    def _needs(self, wildcards: Any) -> _Needs:
+        self.settings(wildcards)  # ends the program with a message where there is no such run
+        return self.needs_of(f"{wildcards.dataset}/{wildcards.run}")
+
+    def _needs_of(self, path: str) -> _Needs:
+        settings: dict[str, Any] = json.loads(self.settings_of(path))
+        dataset = self.study.dataset(settings["data"]["name"])
+        done = work(settings, dataset, self.study.evaluate_every, self.study.save_every)
+        speed = stated(self.study.device_tflops, done)
+        return _Needs(memory(settings, dataset), speed.training(done), speed.predicting(done))
 
     def superior(self, wildcards: Any) -> list[str]:
         """The superior model that a run learns from, or nothing."""

@@ -1,10 +1,10 @@
 """Peak memory of training: each model of the paper with each method, full size, two steps and an evaluation on the CPU.
 
-usage: python benchmarks/memory.py > aikd/study/memory.csv
+usage: python benchmarks/memory.py > aikd/study/costs/memory.csv
 
 Each pair runs in a process of its own, so that one peak cannot hide another. Images are noise in the shapes of the
 paper (batches of 128 × 32² or 32 × 224²); the data set is too small to count, so what a job needs is this peak and its
-images (`aikd.study.costs`). On a GPU most of it lies in the GPU's memory instead.
+images (`aikd.study.costs.memory`). On a GPU most of it lies in the GPU's memory instead.
 """
 
 import json

@@ -190,6 +190,49 @@ def test_a_study_with_a_mistake_makes_no_workflow() -> None:
         Workflow(changed(parsed(DEMO), {"recipe/epoch": 3}))
 
 
+# Resources
+
+
+def test_time_grows_with_the_work_and_with_the_attempt(paper: Workflow) -> None:
+    runs = [wildcards(f"cifar100/preact_resnet18/{method}/seed0") for method in ("baseline", "tfkd", "aikd")]
+    times = [paper.runtime(run, 1) for run in runs]
+    assert times == sorted(set(times))
+    assert [paper.runtime(runs[0], attempt) for attempt in (1, 2, 3)] == [
+        times[0],
+        2 * times[0],
+        3 * times[0],
+    ]
+    assert 10 < paper.predict_runtime(runs[0], 1) < times[0] / 10
+
+
+def test_time_follows_the_speed_that_the_study_states() -> None:
+    run = wildcards("cifar100/densenet121_3x3/baseline/seed0")
+    slow, fast = (
+        Workflow(changed(parsed(PAPER), {"device_tflops": speed})).runtime(run, 1) for speed in (1, 1000)
+    )
+    operations = 300 * 50_000 * 3 * 1.8e9
+    assert slow - fast == pytest.approx(1.5 * operations / 1e12 / 60, rel=0.1)
+
+
+def test_what_a_run_needs_is_worked_out_once_however_often_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def counting(study: Any, run: Run) -> dict[str, Any]:
+        asked.append(run.path)
+        return resolve(study, run)
+
+    monkeypatch.setattr("aikd.workflow.resolve", counting)
+    workflow = Workflow(parsed(PAPER))
+    for _ in range(3):
+        for run in map(wildcards, workflow.all_runs()):
+            for need in (workflow.memory, workflow.runtime, workflow.predict_runtime):
+                assert need(run, 1) > 0
+    assert sorted(asked) == sorted(workflow.all_runs())
+    assert workflow.needs_of.cache_info().misses == 312
+
+
 # Specs for the command line
 
 

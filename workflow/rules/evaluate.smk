@@ -21,6 +21,7 @@ rule predict:
     resources:
         gpu=1,
         mem_mb=w.memory,
+        runtime=w.predict_runtime,
     params:
         results=w.folder,
         options=w.predict_options,

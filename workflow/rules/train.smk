@@ -24,6 +24,7 @@ rule pretrain:
     resources:
         gpu=1,
         mem_mb=w.memory,
+        runtime=w.runtime,
     params:
         settings=w.settings,
         results=w.folder,

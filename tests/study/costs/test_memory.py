@@ -2,7 +2,7 @@
 
 import pytest
 
-from aikd.study.costs import measured, memory
+from aikd.study.costs.memory import measured, memory
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study

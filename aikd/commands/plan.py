@@ -1,0 +1,162 @@
+"""The price of a study, before anything runs."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from aikd.commands.arguments import DATA, STUDY, Adder, positive
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Say what is left to train for each table and figure, and what it costs: operations, hours, disk, memory."""
+    from aikd.study.costs import plan as costs
+    from aikd.study.load import load_study
+
+    study = load_study(options.study)
+    chosen = costs.targets_of(study, options.targets)
+    jobs = costs.jobs_of(study)
+    names = list(dict.fromkeys(name for names in chosen.values() for name in names))
+    tflops: float = options.device_tflops or study.device_tflops
+    measured: list[dict[str, Any]] | None = None
+    if options.measure:
+        from aikd.engine.measuring import measure
+
+        left = costs.left(study, names, jobs)
+        speeds, measured = measure([(job.settings, job.work) for job in left], study.threads)
+    else:
+        speeds = costs.stated_speeds(tflops)
+    found = {
+        "study": study.name,
+        "results": str(study.results),
+        "devices": options.devices,
+        "device": {"tflops": None if measured else tflops, "measured": measured},
+        "targets": [asdict(row) for row in costs.rows(study, chosen, jobs, speeds, options.devices)],
+        "data": _data(options, study, costs.data_sets(study, names, jobs)),
+    }
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else _text(found))
+
+
+def _data(options: argparse.Namespace, study: Any, names: list[str]) -> list[dict[str, Any]]:
+    """Of each data set: bytes still to be fetched, and those of the images still to be prepared."""
+    from aikd.engine.archives import archives_of, find_archive
+    from aikd.study.costs.data import prepared_bytes
+    from aikd.study.layout import MANIFEST
+
+    found = []
+    for name in names:
+        own = study.data[name].folder is not None
+        missing = [] if own else [a for a in archives_of(name) if not _in_place(options, a)]
+        prepared = (options.data / name / MANIFEST).exists()
+        found.append(
+            {
+                "name": name,
+                "download": 0 if prepared else sum(find_archive(a).size or 0 for a in missing),
+                "prepared": prepared,
+                "disk": 0 if prepared else prepared_bytes(name, study.dataset(name)),
+            }
+        )
+    return found
+
+
+def _in_place(options: argparse.Namespace, archive: str) -> bool:
+    folder: Path = options.data / "downloads"
+    return (folder / archive).exists() or (folder / f"{archive}.json").exists()
+
+
+def _text(found: dict[str, Any]) -> str:
+    """The plan as a person reads it."""
+    devices = found["devices"]
+    several = devices > 1
+    head = ["target", "runs", "done", "shared", "left", "operations", "images", "disk", "memory", "time"]
+    body = [
+        [
+            row["target"], row["runs"], row["done"], row["shared"], row["left"], _si(row["flops"]),
+            _si(row["images"]), f"{_si(row['disk'])}B", f"{_si(1e6 * row['memory'])}B", _time(row["hours"]),
+            *([_time(row["parallel"])] if several else []), _time(row["chain"]),
+        ]
+        for row in found["targets"]
+    ]  # fmt: skip
+    head += [f"on {devices}"] if several else []
+    parts = [_device(found), "", _table([[*head, "chain"], *body])]
+    if data := found["data"]:
+        total = {"name": "together"} | {key: sum(d[key] for d in data) for key in ("download", "disk")}
+        rows = [
+            [d["name"], f"{_si(d['download'])}B", "there" if d.get("prepared") else f"{_si(d['disk'])}B"]
+            for d in [*data, total]
+        ]
+        parts += ["", _table([["data set", "to fetch", "to prepare"], *rows])]
+    return "\n".join(parts)
+
+
+def _device(found: dict[str, Any]) -> str:
+    """What the table below it says, and on what device."""
+    tflops, measured = found["device"]["tflops"], found["device"]["measured"]
+    speed = f"a stated {tflops:g} TFLOP/s" if tflops else "what was measured here"
+    lines = [
+        f"study {found['study']}: what is left to train, and its time on one device at {speed}",
+        "shared: needed by more than one table or figure; chain: the longest run with the superior model it waits for",
+    ]
+    for kind in measured or []:
+        lines.append(
+            f"  {kind['network']}: {_si(kind['trained'])}FLOP/s in training, {_si(kind['frozen'])}FLOP/s without "
+            f"gradient, {1e3 * kind['step']:.2g} ms a step on top (batch {kind['batch']}; {kind['device']})"
+        )
+    return "\n".join(lines)
+
+
+def _si(value: float) -> str:
+    """Three digits and the unit's prefix: `13.2 E`."""
+    prefixes = " kMGTPEZ"
+    power = 0
+    while value >= 999.5 and power < len(prefixes) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.3g} {prefixes[power].strip()}"
+
+
+def _time(hours: float) -> str:
+    """Hours, or minutes or seconds where that is less than one."""
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    minutes = 60 * hours
+    return f"{minutes:.1f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
+
+
+def _table(rows: Sequence[Sequence[Any]]) -> str:
+    """Columns side by side: the first to the left, numbers to the right."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = []
+    for name, *numbers in texts:
+        cells = [name.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _throughput(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed are numbers above 0")
+    return value
+
+
+def add(command: Adder) -> None:
+    """Add the command to the command line."""
+    c = command(plan, STUDY, DATA)
+    c.add_argument("targets", nargs="*", metavar="TARGET", help="tables and figures, or all (each, and all)")
+    speed = c.add_mutually_exclusive_group()
+    speed.add_argument(
+        "--device-tflops",
+        type=_throughput,
+        help="10¹² operations a second of one device (the study's device_tflops)",
+    )
+    speed.add_argument(
+        "--measure", action="store_true", help="measure the present device for about ten seconds instead"
+    )
+    c.add_argument("--devices", type=positive, default=1, help="devices that train at once (1)")
+    c.add_argument("--json", action="store_true", help="print JSON")

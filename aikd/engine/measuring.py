@@ -1,0 +1,283 @@
+"""How fast this device trains a study's networks, from a few steps of each.
+
+Every network is trained for some steps with the Baseline, on noise, and run without gradient; a straight line through
+two sizes of batch tells operations a second from the time that a step takes whatever its size. What a method's losses
+add to a step is measured on logits alone, at the batch that the study wants: they do not depend on the network.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aikd.engine.device import choose_device, device_name
+from aikd.engine.state import Snapshot
+from aikd.engine.store import Prepared, Split
+from aikd.engine.training import Trainer
+from aikd.methods import Batch, Setup, Targets, load_method
+from aikd.study.costs.times import LAYER_PASS, LAYER_STEP, Speed
+from aikd.study.costs.work import Work
+
+Clock = Callable[[], float]
+
+SECONDS = 10.0
+"""For all networks of a study together."""
+SAMPLES = 15
+"""Steps timed at most: the median of fewer is as good as the machine is quiet."""
+SMALLEST = 2
+"""Images of the first step, which tells how many the others can have."""
+
+
+@dataclass(frozen=True)
+class Noise(Prepared):
+    """Images of noise in the shape of a data set's, in memory."""
+
+    side: int
+
+    @property
+    def channels(self) -> int:
+        return 3
+
+    def images(self, split: Split) -> NDArray[np.uint8]:
+        shape = (self.manifest["images"], 3, self.side, self.side)
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    def labels(self, split: Split) -> NDArray[np.int64]:
+        n: int = self.manifest["images"]
+        labels: NDArray[np.int64] = np.arange(n, dtype=np.int64) % min(n, self.manifest["classes"])
+        return labels
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A network on this device."""
+
+    speed: Speed
+    """With the Baseline's losses."""
+    batch: int
+    """Largest batch that there was time for."""
+
+
+def measure(
+    runs: Sequence[tuple[dict[str, Any], Work]],
+    threads: int,
+    seconds: float = SECONDS,
+    clock: Clock = time.perf_counter,
+) -> tuple[Callable[[dict[str, Any], Work], Speed], list[dict[str, Any]]]:
+    """Measure this device for the networks and methods of some runs.
+
+    Args:
+        runs: resolved settings, and the work in them.
+        threads: CPU threads of a job.
+        seconds: how long it may take, about; a network that takes longer for two steps of two images exceeds it.
+        clock: what to measure, in seconds: wall time, or the time of the CPU.
+
+    Returns:
+        The speed of each of the runs, and what was measured, for people: one entry for each network.
+    """
+    device = choose_device()
+    torch.set_num_threads(max(1, min(threads, os.cpu_count() or 1)))
+    kinds = {_kind(settings): (settings, work) for settings, work in runs}
+    share = seconds / max(1, len(kinds)) * 0.8
+    start = _importing(clock) if runs else 0.0
+    measured = {kind: _network(*first, device, share, clock, start) for kind, first in kinds.items()}
+    losses = {_losses_kind(settings): settings for settings, _ in runs}
+    added = {kind: _losses(settings, device, clock) for kind, settings in losses.items()}
+
+    def speed(settings: dict[str, Any], work: Work) -> Speed:
+        found = measured[_kind(settings)].speed
+        baseline = _losses_kind(settings | {"method": "baseline", "settings": {}})
+        more = added[_losses_kind(settings)] - added.get(baseline, 0.0)
+        return replace(found, step=found.step + max(0.0, more))
+
+    return speed, [
+        {"network": _label(kinds[kind][0]), "batch": m.batch, "device": device_name(device), **vars(m.speed)}
+        for kind, m in measured.items()
+    ]
+
+
+def _kind(settings: dict[str, Any]) -> str:
+    """What decides the speed of a network; classes hardly do."""
+    recipe, side = settings["recipe"], settings["data"]["transform"]["size"]
+    return json.dumps(
+        [settings["model"], side, *(recipe[key] for key in ("batch_size", "precision", "channels_last"))]
+    )
+
+
+def _label(settings: dict[str, Any]) -> str:
+    model = settings["model"]
+    sizes = [f"{key} {model[key]}" for key in ("width", "growth", "blocks") if model[key]]
+    side = settings["data"]["transform"]["size"]
+    return ", ".join([model["architecture"], *sizes, f"{side} px", settings["recipe"]["precision"]])
+
+
+def _losses_kind(settings: dict[str, Any]) -> str:
+    critic = settings["settings"].get("critic", {}) if settings["settings"].get("omega") else {}
+    parts = [settings["method"], critic.get("steps"), critic.get("norm"), critic.get("passes")]
+    return json.dumps([*parts, settings["data"]["classes"], settings["recipe"]["batch_size"]])
+
+
+def _importing(clock: Clock) -> float:
+    """Seconds that a process takes to import what trains."""
+    before = clock()
+    subprocess.run([sys.executable, "-c", "import aikd.engine.jobs"], check=True, env=os.environ | _path())
+    return clock() - before
+
+
+def _path() -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _network(
+    settings: dict[str, Any], work: Work, device: torch.device, seconds: float, clock: Clock, start: float
+) -> Measured:
+    """Steps and passes of one network."""
+    began = clock()
+    probes = _timed(_trainer(settings, SMALLEST, device), device, clock)
+    next(probes)
+    first, probe = clock() - began, next(probes)
+    left = seconds - (clock() - began)
+    # At the larger size and a quarter of it a step to warm up and three to time, and as many passes at a third of it.
+    affordable = int(left / 7 / max(probe, 1e-6) * SMALLEST)
+    batch = max(SMALLEST, min(settings["recipe"]["batch_size"], affordable))
+    sizes = [batch // 4, batch] if batch >= 4 * SMALLEST else [batch]
+    network, each = work.network, left / 2.5 / len(sizes)
+    steps, frozen = [], []
+    for size in sizes:
+        trainer = _trainer(settings, size, device)
+        steps.append(_median(_timed(trainer, device, clock), each, clock))
+        frozen.append(_median(_passes(trainer, device, clock), each / 3, clock))
+    epoch = _epoch(trainer, device, clock)
+    trained, step = line(sizes, steps, network.training, LAYER_STEP * network.layers)
+    passed, frozen_step = line(sizes, frozen, network.forward, LAYER_PASS * network.layers)
+    return Measured(Speed(trained, passed, step, frozen_step, epoch, start + first), batch)
+
+
+def line(sizes: Sequence[int], seconds: Sequence[float], flops: int, overhead: float) -> tuple[float, float]:
+    """Operations a second, and the seconds of a batch whatever its size, from the times of one or two sizes.
+
+    Args:
+        sizes: of the batches, rising.
+        seconds: of a step of each.
+        flops: operations of an image.
+        overhead: what is taken for the second result where the times do not tell.
+    """
+    if len(sizes) == 2 and seconds[1] > seconds[0]:
+        slope = (seconds[1] - seconds[0]) / (sizes[1] - sizes[0])
+        overhead = seconds[1] - slope * sizes[1]
+    # The line goes through the larger batch, whatever the smaller one says.
+    overhead = min(max(0.0, overhead), seconds[-1] / 2)
+    return sizes[-1] * flops / (seconds[-1] - overhead), overhead
+
+
+def _trainer(settings: dict[str, Any], batch: int, device: torch.device) -> Trainer:
+    data, recipe = settings["data"], settings["recipe"]
+    side = data["transform"]["resize"] or data["transform"]["size"]
+    moments = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    noise = Noise(
+        folder=None,  # type: ignore[arg-type] # nothing is read
+        manifest={"name": data["name"], "classes": data["classes"], "images": 4 * batch} | moments,
+        side=side,
+    )
+    plain = {"method": "baseline", "settings": {}, "augmentation": {"name": "standard"}}
+    return Trainer(
+        settings
+        | plain
+        | {
+            "recipe": recipe | {"batch_size": batch},
+            "data": data | {"images_per_class": None, "holdout_per_class": 0},
+        },
+        noise,
+        None,
+        device,
+    )
+
+
+def _timed(trainer: Trainer, device: torch.device, clock: Clock) -> Iterator[float]:
+    """Seconds of consecutive steps of training, their batches included."""
+    trainer.student.train()
+    for epoch in count():
+        before = clock()
+        for batch in trainer._batches(epoch):
+            trainer._step(batch)
+            _wait(device)
+            yield clock() - before
+            before = clock()
+
+
+def _passes(trainer: Trainer, device: torch.device, clock: Clock) -> Iterator[float]:
+    """Seconds of passes without gradient through a frozen copy."""
+    network = trainer.precision.frozen(trainer.student)
+    images = next(trainer._batches(0)).images
+    while True:
+        before = clock()
+        network(images)
+        _wait(device)
+        yield clock() - before
+
+
+def _epoch(trainer: Trainer, device: torch.device, clock: Clock) -> float:
+    """Seconds of what comes between two epochs: a frozen copy of the student, and a copy of all for the state."""
+    before = clock()
+    trainer.precision.frozen(trainer.student)
+    Snapshot.of(trainer.state())
+    _wait(device)
+    return clock() - before
+
+
+def _losses(settings: dict[str, Any], device: torch.device, clock: Clock) -> float:
+    """Seconds of a method's losses, forward and backward, on logits that no network had to make."""
+    batch, classes = settings["recipe"]["batch_size"], settings["data"]["classes"]
+    logits = torch.randn(batch, classes, device=device)
+    weight = torch.ones(classes, device=device, requires_grad=True)
+    method, checked = load_method(settings["method"], settings["settings"])
+    setup = Setup(
+        settings=checked, classes=classes, images=batch, epochs=2, steps=2 * SAMPLES, batch_size=batch, seed=0,
+        device=device, superior=lambda images: logits, freeze=lambda module: lambda images: logits,
+    )  # fmt: skip
+    trained = method(setup)
+    index = torch.arange(batch, device=device)
+    labels = index % classes
+    images = torch.zeros(batch, 3, 1, 1, device=device)
+    trained.begin_epoch(0)
+    trained.end_epoch(torch.nn.Identity())
+    trained.begin_epoch(1)
+
+    def steps() -> Iterator[float]:
+        while True:
+            before = clock()
+            given = Batch(images, Targets(labels, labels), index, index, images)
+            trained.step(lambda images: logits * weight, given).loss.backward()
+            _wait(device)
+            yield clock() - before
+
+    return _median(steps(), 0.2, clock)
+
+
+def _median(times: Iterator[float], seconds: float, clock: Clock) -> float:
+    """Median of what can be timed in so many seconds, three at least, after one to warm up."""
+    began, found = clock(), []
+    next(times)
+    for sample in times:
+        found.append(sample)
+        if len(found) == SAMPLES or (len(found) >= 3 and clock() - began > seconds):
+            break
+    return median(found)
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,77 @@
+"""The plan against the truth: time of the CPU that training takes, predicted from ten seconds' measuring, and taken.
+
+usage: python benchmarks/plan.py STUDY DATA [--epochs N] [--seeds N]
+
+Trains the study's runs of its first seeds, each in a process of its own as the workflow does, in a temporary folder,
+and compares. All in CPU time (of this process and its children), which other work on the machine disturbs less than
+wall time. With --epochs all runs are that short, without milestones, and predicted as such.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+from aikd.engine.measuring import measure
+from aikd.study.costs.plan import Job, jobs_of
+from aikd.study.load import check_study
+from aikd.study.schema import Study
+
+
+def main() -> None:
+    """Print a row for each method and model, and one for all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("data", type=Path, help="folder of prepared data")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    config = yaml.safe_load(options.study.read_text(encoding="utf-8"))
+    config["seeds"] = config["seeds"][: options.seeds]
+    if options.epochs:
+        config["recipe"] |= {"epochs": options.epochs, "milestones": []}
+    study = check_study(config)
+    jobs = jobs_of(study)
+    speeds, kinds = measure([(job.settings, job.work) for job in jobs.values()], study.threads, clock=cpu)
+    print(json.dumps(kinds), flush=True)
+    predicted, taken = defaultdict[str, float](float), defaultdict[str, float](float)
+    print("model/method,runs,predicted,taken,predicted/taken")
+    counts = defaultdict[str, int](int)
+    with tempfile.TemporaryDirectory() as folder:
+        for path, job in jobs.items():
+            model, method = path.split("/")[1:3]
+            for row in (f"{model}/{method}", "all"):
+                predicted[row] += speeds(job.settings, job.work).training(job.work)
+                counts[row] += 1
+            before = cpu()
+            train(study, job, Path(folder), options.data)
+            for row in (f"{model}/{method}", "all"):
+                taken[row] += cpu() - before
+    for row in sorted(counts, key=lambda row: (row == "all", row)):
+        ratio = predicted[row] / taken[row]
+        print(f"{row},{counts[row]},{predicted[row]:.1f},{taken[row]:.1f},{ratio:.2f}", flush=True)
+
+
+def train(study: Study, job: Job, results: Path, data: Path) -> None:
+    """Train a run as its rule does."""
+    command = [
+        sys.executable, "-m", "aikd", "train", "--settings", json.dumps(job.settings), "--results", str(results),
+        "--data", str(data), "--evaluate-every", str(study.evaluate_every), "--save-every", str(study.save_every),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+
+
+def cpu() -> float:
+    """Seconds of CPU of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""`aikd plan` as people and scripts call it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aikd.cli import main
+from aikd.commands.plan import _si, _time
+from tests.conftest import DEMO, PAPER
+
+LINE = re.compile(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +.+ (h|min|s)$", re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: str, study: Path = DEMO) -> dict[str, Any]:
+    assert main(["plan", *arguments, "--study", str(study), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--study", str(PAPER)]) == 0
+    text = capsys.readouterr().out
+    found = asked(capsys, study=PAPER)
+    counts = {name: tuple(map(int, numbers)) for name, *numbers, _ in LINE.findall(text)}
+    keys = ("runs", "done", "shared", "left")
+    assert counts == {row["target"]: tuple(row[key] for key in keys) for row in found["targets"]}
+    assert counts["all"] == (312, 0, 183, 312)
+    lines = text.splitlines()
+    assert len({len(line) for line in lines if LINE.match(line)}) == 1, "columns are aligned"
+    assert "5 TFLOP/s" in lines[0]
+
+
+def test_a_faster_device_and_more_of_them_take_less_time(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = asked(capsys, "table_2", "--device-tflops", "0.001")["targets"][0]
+    fast = asked(capsys, "table_2", "--device-tflops", "0.01")["targets"][0]
+    four = asked(capsys, "table_2", "--device-tflops", "0.001", "--devices", "4")["targets"][0]
+    assert slow["hours"] == pytest.approx(slow["parallel"])
+    assert slow["hours"] > 1.5 * fast["hours"]
+    assert four["hours"] == slow["hours"]
+    assert max(slow["hours"] / 4.001, slow["chain"]) < four["parallel"] < slow["hours"] / 3
+
+
+def test_what_has_to_be_fetched_and_prepared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = {d["name"]: d for d in asked(capsys, study=PAPER)["data"]}
+    assert sum(d["download"] for d in data.values()) == 7_707_313_742
+    assert data["cifar100"] == {
+        "name": "cifar100",
+        "download": 169_001_437,
+        "prepared": False,
+        "disk": 184_320_000,
+    }
+    downloads = tmp_path / "data/downloads"
+    downloads.mkdir(parents=True)
+    (downloads / "images.tar.json").touch()
+    (tmp_path / "data/cub200").mkdir()
+    (tmp_path / "data/cub200/manifest.json").touch()
+    data = {d["name"]: d for d in asked(capsys, study=PAPER)["data"]}
+    assert data["stanford_dogs"]["download"] == 481_280
+    assert data["cub200"] == {"name": "cub200", "download": 0, "prepared": True, "disk": 0}
+    assert asked(capsys)["data"][0]["download"] == 0  # digits come with a library
+
+
+def test_an_unknown_target_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "table_9", "--study", str(DEMO)]) == 1
+    assert re.fullmatch(
+        r"aikd plan: target: found \"table_9\".* allowed: table_1, .*, all\n", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "fast", "inf", "nan"])
+def test_a_speed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--study", str(DEMO), f"--device-tflops={value}"])
+    assert f"found '{value}', allowed are numbers above 0" in capsys.readouterr().err
+
+
+def test_planning_does_not_wait_for_torch() -> None:
+    code = "import sys; from aikd.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", "--study", str(DEMO)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_measuring_names_each_network_and_times_every_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIKD_DEVICE", "cpu")
+    monkeypatch.setattr("aikd.engine.measuring.SECONDS", 0.1)
+    assert main(["plan", "table_2", "--study", str(DEMO), "--measure"]) == 0
+    text = capsys.readouterr().out
+    assert "what was measured here" in text
+    for network in ("preact_resnet18, width 8", "densenet121_3x3, growth 8"):
+        assert re.search(
+            rf"^  {network}.*: [\d.]+ [MGT]FLOP/s in training, .* \(batch \d+; cpu, 1 threads\)$", text, re.M
+        )
+    [(_, runs, *_)] = LINE.findall(text)
+    assert runs == "30"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 "), (7, "7 "), (999.4, "999 "), (999.6, "1 k"), (1234, "1.23 k"), (2.4494e19, "24.5 E")],
+)
+def test_numbers_have_three_digits_and_a_prefix(value: float, text: str) -> None:
+    assert _si(value) == text
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"), [(0, "0 s"), (59 / 3600, "59 s"), (0.5, "30.0 min"), (1599.09, "1,599.1 h")]
+)
+def test_times_are_in_the_unit_that_people_would_choose(hours: float, text: str) -> None:
+    assert _time(hours) == text

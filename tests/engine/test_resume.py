@@ -18,6 +18,7 @@ from aikd.engine.state import Snapshot, States
 from aikd.engine.store import write_prepared
 from aikd.engine.training import Row, Trainer
 from aikd.errors import Interrupted, UserError
+from tests.conftest import DIGITS
 from tests.engine.resuming import (
     EPOCHS,
     METHODS,

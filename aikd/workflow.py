@@ -15,7 +15,7 @@ from aikd.study.costs.times import minutes, stated
 from aikd.study.costs.work import work
 from aikd.study.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS
 from aikd.study.load import check_study
-from aikd.study.resolve import resolve, resolve_data
+from aikd.study.resolve import prepared_folder, resolve, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
@@ -55,6 +55,7 @@ class Workflow:
         self.spec = cache(self._spec)
         self.settings_of = cache(self._settings_of)
         self.needs_of = cache(self._needs_of)
+        self.manifest_of = cache(self._manifest_of)
 
     def _spec(self, name: str) -> specs.TableSpecs | specs.FigureSpecs:
         known = [*self.study.tables, *self.study.figures]
@@ -94,15 +95,22 @@ class Workflow:
             # Any other exception would reach the user as a traceback through Snakemake's internals.
             raise SystemExit(f"{wildcards.dataset}/{wildcards.run}: {error}") from None
 
-    def data_settings(self, wildcards: Any) -> str:
-        """What a data set is prepared from and how, as one JSON text: what makes Snakemake prepare it again."""
-        if wildcards.dataset not in self.study.data:
+    def _manifest_of(self, dataset: str) -> str:
+        if dataset not in self.study.data:
             known = ", ".join(self.study.data)
-            raise SystemExit(f"{wildcards.dataset}: the study has no such data set; it has: {known}")
-        try:
-            return json.dumps(resolve_data(self.study, wildcards.dataset), sort_keys=True)
-        except UserError as error:
-            raise SystemExit(f"data.{wildcards.dataset}: {error}") from None
+            raise SystemExit(f"{dataset}: the study has no such data set; it has: {known}")
+        return f"{DATA}/{prepared_folder(resolve_data(self.study, dataset))}/{MANIFEST}"
+
+    def manifest(self, wildcards: Any) -> str:
+        """The manifest of the data that a run is trained on."""
+        return self.manifest_of(wildcards.dataset)
+
+    def data_settings(self, wildcards: Any) -> str:
+        """What a data set is prepared from and how, as one JSON text; its digest names the folder."""
+        wanted, found = f"{DATA}/{wildcards.dataset}/{wildcards.digest}/{MANIFEST}", self.manifest(wildcards)
+        if wanted != found:
+            raise SystemExit(f"{wanted}: not what the study prepares; that is {found}")
+        return json.dumps(resolve_data(self.study, wildcards.dataset), sort_keys=True)
 
     def archives(self, wildcards: Any) -> list[str]:
         """Receipts of the archives that a data set is made of."""
@@ -151,7 +159,7 @@ class Workflow:
         """The files that a table or figure is made of."""
         spec = self.spec(wildcards.name)
         if isinstance(spec, specs.DataSetsSpec):
-            return [f"{DATA}/{row.dataset}/{MANIFEST}" for row in spec.rows]
+            return [self.manifest_of(row.dataset) for row in spec.rows]
         if isinstance(spec, specs.TsneSpec):
             return self.metrics(spec.runs, PREDICTIONS)
         return self.metrics(spec.runs)

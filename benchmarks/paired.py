@@ -15,6 +15,7 @@ from aikd.errors import UserError
 from aikd.results.aggregate import Summary, metric_value
 from aikd.results.intervals import confidence_interval, paired_difference
 from aikd.study import queries
+from aikd.study.explain import allowed
 from aikd.study.load import load_study
 from aikd.study.metrics import METRICS, MetricName, Scheme
 from aikd.study.specs import TableSpec
@@ -23,13 +24,18 @@ from aikd.study.specs import TableSpec
 def main(study_file: Path, table: str, reference: str, metrics: list[str]) -> None:
     """Print one Markdown table a metric."""
     study = load_study(study_file)
-    spec = queries.spec(study, table)
-    assert isinstance(spec, TableSpec)
+    specs = {name: queries.table(study, name) for name in study.tables}
+    numbers = {name: spec for name, spec in specs.items() if isinstance(spec, TableSpec)}
+    if table not in numbers:
+        allowed("table of numbers", table, numbers)
+    spec = numbers[table]
     rows: dict[str, tuple[str, ...]] = {row.header[-1]: row.cells[0].paths for row in spec.rows}
     if reference not in rows:
         raise UserError(f"{table}: no row {reference!r}; it has: {', '.join(rows)}")
     for wish in metrics:
         metric, _, scheme = wish.partition(":")
+        if metric not in METRICS:
+            allowed("metric", metric, METRICS)
         wanted = cast(MetricName, metric), cast(Scheme, scheme or "none")
         label = METRICS[wanted[0]].label + (f", {scheme}" if scheme else "")
         print(f"\n| | n | {label} | difference to {reference} | 95 % interval | p |")

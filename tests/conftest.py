@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from aikd.study import queries
 from aikd.study.load import load_study
+from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.schema import Study
 from aikd.study.specs import TableSpec
 
@@ -20,6 +21,11 @@ DEMO = ROOT / "workflow/studies/demo.yaml"
 # How long an example takes says nothing: other processes share the machine.
 settings.register_profile("unhurried", parent=settings.default, deadline=None)
 settings.load_profile("unhurried")
+
+DIGITS_SETTINGS = resolve_data(load_study(DEMO), "digits")
+"""How every study prepares the digits."""
+DIGITS = prepared_folder(DIGITS_SETTINGS)
+"""Where they lie in the folder of all data."""
 
 GONE = object()
 """In `changed`: take the key away."""

@@ -12,7 +12,7 @@ from aikd.cli import main
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study
-from tests.conftest import DEMO, PAPER, ROOT
+from tests.conftest import DEMO, DIGITS, PAPER, ROOT
 
 RUN = "digits/preact_resnet18/aikd/omega=0.25/mixup/seed1"
 COMMANDS = [
@@ -227,6 +227,6 @@ def test_settings_of_a_data_set_are_what_prepare_takes(
     printed = capsys.readouterr().out
     assert main(["prepare", "--settings", printed, "--data", str(tmp_path / "a")]) == 0
     assert main(["prepare", "digits", "--study", str(DEMO), "--data", str(tmp_path / "b")]) == 0
-    manifests = [(tmp_path / folder / "digits/manifest.json").read_bytes() for folder in "ab"]
+    manifests = [(tmp_path / folder / DIGITS / "manifest.json").read_bytes() for folder in "ab"]
     assert manifests[0] == manifests[1]
     assert "901 training and 896 evaluation images of 10 classes" in capsys.readouterr().err

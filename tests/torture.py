@@ -25,7 +25,7 @@ from aikd.engine.adoption import LEFT_BEHIND
 from aikd.engine.sources import prepare
 from aikd.engine.state import States
 from aikd.study.methods import METHODS
-from aikd.study.resolve import resolve
+from aikd.study.resolve import resolve, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
@@ -35,9 +35,9 @@ EX_TEMPFAIL = 75
 TIMES = ("seconds", "images_per_second")
 
 
-def runs(epochs: int, precision: str) -> list[dict[str, Any]]:
-    """Settings of one run of each method, and of AI-KD with either reading of the previous student."""
-    study = Study.model_validate(
+def study(epochs: int, precision: str) -> Study:
+    """All methods on some of the digits."""
+    return Study.model_validate(
         {
             "name": "torture",
             "recipe": {
@@ -48,11 +48,18 @@ def runs(epochs: int, precision: str) -> list[dict[str, Any]]:
             "methods": {name: {} for name in METHODS},
         }
     )  # fmt: skip
+
+
+def runs(epochs: int, precision: str) -> list[dict[str, Any]]:
+    """Settings of one run of each method, and of AI-KD with either reading of the previous student."""
     chosen: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in METHODS if name != "aikd"]
     chosen += [("aikd", {"previous": previous}) for previous in ("snapshot", "memory")]
     # Baseline comes first: it is the superior model of others.
     chosen.sort(key=lambda pair: pair[0] != "baseline")
-    return [resolve(study, Run("digits", "net", name, given, "standard", 0)) for name, given in chosen]
+    return [
+        resolve(study(epochs, precision), Run("digits", "net", name, given, "standard", 0))
+        for name, given in chosen
+    ]
 
 
 def start(settings: dict[str, Any], results: Path, data: Path, save_every: int) -> subprocess.Popen[bytes]:
@@ -163,7 +170,7 @@ def main() -> int:
         calm, rough, data = (Path(place) / name for name in ("calm", "rough", "data"))
         for folder in (calm, rough):
             folder.mkdir()
-        prepare({"name": "digits", "source": {}, "counts": {}, "sides": {}}, data)
+        prepare(resolve_data(study(1, "fp32"), "digits"), data)
         for settings in runs(options.epochs, options.precision):
             started = time.monotonic()
             if start(settings, calm, data, options.save_every).wait():

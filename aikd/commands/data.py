@@ -19,12 +19,13 @@ def download(options: argparse.Namespace) -> None:
 def prepare(options: argparse.Namespace) -> None:
     """Prepare a data set: decode its images once and describe them in manifest.json."""
     from aikd.engine.sources import prepare as prepare_source
+    from aikd.study.resolve import prepared_folder
 
     given = options.settings
     settings = json_object(given) if given else data_settings(options.study, options.dataset)
     manifest = prepare_source(settings, options.data, options.workers)
     counts = f"{manifest['train']:,} training and {manifest['test']:,} evaluation images"
-    folder = options.data / manifest["name"]
+    folder = options.data / prepared_folder(settings)
     print(f"{manifest['name']}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
 
 

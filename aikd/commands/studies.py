@@ -18,6 +18,12 @@ def check(options: argparse.Namespace) -> None:
     for target in queries.targets(study):
         print(f"{target:12} {len(queries.runs_of(study, queries.outputs_of(study, target))):5} runs")
     print(f"{'all':12} {len(queries.runs_of(study)):5} distinct runs")
+    for name, entry in study.data.items():
+        if found := entry.scan:
+            counts = (
+                f"{len(found.classes):,} classes, {found.train:,} training and {found.test:,} test images"
+            )
+            print(f"data.{name}: {entry.folder}: {'; '.join(filter(None, (counts, found.remark)))}")
 
 
 def settings(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """The published archives: where they are, what they must be, and the receipt of one that is in place."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -153,11 +153,16 @@ def measure(path: Path) -> Found:
     return Found(size, md5.hexdigest(), sha256.hexdigest())
 
 
-def in_place(folder: Path, name: str) -> Receipt:
-    """The receipt of an archive in `folder` that is still, byte for byte, the one that was verified.
+def in_place(folder: Path, name: str, accept_other: bool) -> Receipt:
+    """The receipt of an archive in `folder` that is still, byte for byte, the one that was received.
+
+    Whether it is the published one is seen from its bytes, whatever the receipt says.
+
+    Args:
+        accept_other: take an archive although it is not the published one.
 
     Raises:
-        UserError: the archive or its receipt is missing, or they do not belong together.
+        UserError: the archive or its receipt is missing, they do not belong together, or it is not the published one.
     """
     path, note = folder / name, receipt_path(folder / name)
     again = f"`aikd download {name}` gets or verifies it"
@@ -170,7 +175,13 @@ def in_place(folder: Path, name: str) -> Receipt:
     found = measure(path)
     if found.sha256 != receipt.sha256:
         raise UserError(f"{path}: found sha256 {found.sha256}, its receipt says {receipt.sha256}; {again}")
-    return receipt
+    problem = Expected(find_archive(name), receipt.pin).problem(found)
+    if problem and not accept_other:
+        raise UserError(
+            f"{path}: not the published archive: {problem}.\nRemove it and {note} to have it downloaded anew; "
+            "or, to use it although it is another, set accept_other: results will say so."
+        )
+    return replace(receipt, verified=problem is None)
 
 
 def receipt_path(archive: Path) -> Path:

@@ -151,7 +151,7 @@ def training_positions(
         wanted = holdout_per_class + (images_per_class or 1)
         if len(positions) < wanted:
             raise UserError(
-                f"holdout_per_class and images_per_class need {wanted} training images of every class; "
+                f"images_per_class and holdout_per_class need {wanted} training images of every class; "
                 f"class {label} has {len(positions)}"
             )
         shuffled = generator(label, Stream.SUBSET).permutation(positions)

@@ -1,16 +1,13 @@
 """Gets the published archives: verifies what is there or comes, and gives no file its name before it is right."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from aikd.engine.archives import Archive, Expected, Found, Receipt, measure, receipt_path
-from aikd.engine.locks import NO_LOCKS
+from aikd.engine.locks import exclusive
 from aikd.engine.transfer import PATIENCE, Part, Patience, RefusedError, Reporter
 from aikd.errors import UserError
-from aikd.files import read_json, write_json
+from aikd.files import leftovers, read_json, write_json
 
 
 def download(
@@ -37,15 +34,20 @@ def download(
     report = report or Reporter()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / archive.name
-    with _locked(path.with_name(f".{archive.name}.lock"), report):
-        note = receipt_path(path)
+    note = receipt_path(path)
+    with exclusive(path, waiting=report.say) as alone:
         old = read_json(note) if note.exists() else {}
         expected = Expected(archive, None if archive.checksum else old.get("pin"))
+        part = Part(path, expected, accept_other and mirror is not None, report, patience)
+        if alone:
+            # Of processes that were killed while they wrote one; what they transferred is kept, to go on with.
+            for stray in (*leftovers(note), *leftovers(part.note)):
+                stray.unlink(missing_ok=True)
         if path.exists():
             found = _placed(path, expected, accept_other)
             url = old.get("url") if found.sha256 == old.get("sha256") else None
+            part.drop()
         else:
-            part = Part(path, expected, accept_other and mirror is not None, report, patience)
             found, url = _obtain(part, mirror)
         receipt = expected.receipt(found, url)
         write_json(note, asdict(receipt))
@@ -87,18 +89,3 @@ def _obtain(part: Part, mirror: str | None) -> tuple[Found, str]:
         "or set mirror to a directory or base URL that has it; then run again.\n"
         "A file that differs from the published one is taken only with accept_other."
     )
-
-
-@contextmanager
-def _locked(path: Path, report: Reporter) -> Iterator[None]:
-    """Only one process at a time works on an archive; the system frees the lock of one that died."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report.say(f"{path.parent}: another process is at this archive; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        yield

@@ -188,7 +188,16 @@ def predict(run: str, results: Path, data: Path) -> None:
 
 def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
     """The prepared data of a run, refused where it is not what the settings describe."""
-    prepared = Prepared.open(data / settings["data"]["name"])
+    where = settings["data"].get("prepared")
+    if not isinstance(where, str):
+        raise UserError(
+            f"{settings['run']}: its settings do not say which prepared data it is of, as those of earlier versions; "
+            "train it again"
+        )
+    if not (data / where / MANIFEST).exists():
+        name = settings["data"]["name"]
+        raise UserError(f"{data / where / MANIFEST}: no such file; `aikd prepare {name}` makes it")
+    prepared = Prepared.open(data / where)
     for key in ("name", "classes"):
         if prepared.manifest[key] != settings["data"][key]:
             raise UserError(

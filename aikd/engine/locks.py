@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -18,40 +18,51 @@ LOCK = ".lock"
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Have a folder for oneself; the system frees the lock of a process that died, however it did.
+def exclusive(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[bool]:
+    """Have a folder, or a file that need not be there, for oneself.
+
+    The system frees the lock of a process that died, however it did. Yields whether there is a lock: a file system
+    without any has to do, but then nobody knows whose temporary files are about.
+
+    Args:
+        waiting: told who has it before waiting for them; none: do not wait.
 
     Raises:
         UserError: another process has it.
     """
-    path = folder / LOCK
-    with _locked(path) as file:
+    lock = path / LOCK if path.is_dir() else path.with_name(f".{path.name}{LOCK}")
+    file, held = _locked(lock, path, waiting)
+    with file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         try:
-            yield
+            yield held
         finally:
             # Safe while it is held: who opened the file before it went sees that it is no longer the one by that name.
-            path.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
 
 
-def _locked(path: Path) -> TextIO:
-    """The lock file, open and locked, and still the one that others will find."""
+def _locked(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> tuple[TextIO, bool]:
+    """The lock file, open and locked, and still the one that others will find; and whether it could be locked."""
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = lock.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError:
             file.seek(0)
-            holder = file.read() or "a process that has just begun"
+            used = f"{path}: in use by {file.read() or 'a process that has just begun'}"
+            if waiting is None:
+                file.close()
+                raise UserError(f"{used}; wait for it, or end it first") from None
+            waiting(f"{used}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return file, False
             file.close()
-            if isinstance(error, BlockingIOError):
-                raise UserError(f"{path.parent}: in use by {holder}; wait for it, or end it first") from None
-            if error.errno not in NO_LOCKS:
-                raise
-            return path.open("a+", encoding="utf-8")
+            raise
         with suppress(FileNotFoundError):
-            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file
+            if os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+                return file, True
         file.close()

@@ -6,7 +6,8 @@ published lists.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from aikd.errors import UserError
-from aikd.files import read_json, replacing, write_json
+from aikd.files import leftovers, read_json, replacing, write_json
 from aikd.study.layout import MANIFEST
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
+
+UNFINISHED = ".unfinished"
+"""Stands beside a manifest while its arrays are exchanged, or where they are of other sources than there are now."""
 
 CHECKED = 2**28
 """Bytes up to which an array is compared with the manifest's hash whenever it is opened: a fraction of a second."""
@@ -92,9 +96,11 @@ class Prepared:
         """Open the data set in `folder`; its arrays are checked when they are asked for.
 
         Raises:
-            UserError: it is not there, or its manifest is damaged.
+            UserError: it is not there, its manifest is damaged, or a preparation of it did not come to its end.
         """
         manifest = read_json(folder / MANIFEST)
+        if (folder / UNFINISHED).exists():
+            raise UserError(f"{folder}: the last preparation did not come to its end; prepare the data again")
         try:
             arrays = _Manifest.model_validate(manifest).arrays
         except ValidationError as error:
@@ -211,15 +217,19 @@ def write_prepared(
 ) -> dict[str, Any]:
     """Write arrays and, last, the manifest. Equal data gives an equal manifest, byte for byte.
 
+    What was there before stays whole until everything new is written.
+
     Args:
         splits: images uint8 [N, 3, H, W] and labels int64 [N] of each split.
         source: where the images come from.
     """
-    (folder / MANIFEST).unlink(missing_ok=True)
     arrays = {}
-    for split, (images, labels) in splits.items():
-        for kind, array in (("images", images), ("labels", labels)):
-            arrays[f"{split}_{kind}.npy"] = save(folder / f"{split}_{kind}.npy", array)
+    with ExitStack() as stack:
+        for split, (images, labels) in splits.items():
+            for kind, array in (("images", images), ("labels", labels)):
+                path = folder / f"{split}_{kind}.npy"
+                arrays[path.name] = stack.enter_context(saving(path, array))
+        begin(folder)
     train = splits["train"][0]
     moments = Moments(train.shape[1])
     for block in _blocks(train):
@@ -228,11 +238,27 @@ def write_prepared(
     return write_manifest(folder, name, class_names, counts, moments, source, arrays, {})
 
 
-def save(path: Path, array: NDArray[Any]) -> dict[str, Any]:
-    """Write an array; returns what the manifest says of it, as in `Facts`."""
+@contextmanager
+def saving(path: Path, array: NDArray[Any]) -> Iterator[dict[str, Any]]:
+    """Write an array, which gets its name at the end; yields what the manifest says of it, as in `Facts`."""
     with replacing(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
-    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _digest(array)}
+        yield {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _digest(array)}
+
+
+def begin(folder: Path) -> None:
+    """Have nobody take what is in `folder` for a whole data set until its manifest is written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / UNFINISHED).touch()
+
+
+def tidy(folder: Path) -> None:
+    """Remove what preparations that were killed left half-written; only for the process that has the folder."""
+    names = [
+        name for split in SPLITS for name in (*_files(split, {f"{split}_images.bin"}), f"{split}_images.npy")
+    ]
+    for path in (path for name in (MANIFEST, *names) for path in leftovers(folder / name)):
+        path.unlink(missing_ok=True)
 
 
 def write_manifest(
@@ -267,10 +293,11 @@ def write_manifest(
         "conversions": conversions,
     }
     write_json(folder / MANIFEST, manifest)
+    (folder / UNFINISHED).unlink(missing_ok=True)
     return manifest
 
 
-def _files(split: Split, arrays: dict[str, Any]) -> list[str]:
+def _files(split: Split, arrays: Container[str]) -> list[str]:
     """Files of a split: images, where they are packed their index, labels."""
     packed = f"{split}_images.bin" in arrays
     images = [f"{split}_images.bin", f"{split}_index.npy"] if packed else [f"{split}_images.npy"]

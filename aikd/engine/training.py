@@ -223,5 +223,8 @@ def holdout_data(settings: dict[str, Any], prepared: Prepared, precision: Precis
 
 
 def _positions(settings: dict[str, Any], prepared: Prepared) -> tuple[Any, Any]:
-    data = settings["data"]
-    return training_positions(prepared.labels("train"), data["images_per_class"], data["holdout_per_class"])
+    data, labels = settings["data"], prepared.labels("train")
+    try:
+        return training_positions(labels, data["images_per_class"], data["holdout_per_class"])
+    except UserError as error:
+        raise UserError(f"data.{data['name']}: {error}") from None

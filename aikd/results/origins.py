@@ -1,35 +1,45 @@
 """What a reader must know of the data behind a table, from the manifests of what was prepared."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from aikd.files import read_json
+from aikd.results.aggregate import run_file
 from aikd.results.sheet import Sheet
-from aikd.study.layout import MANIFEST
-from aikd.study.specs import DataSetsSpec, TableSpecs
+from aikd.study.layout import MANIFEST, SUMMARY
+from aikd.study.specs import DataSetRow, DataSetsSpec, TableSpecs
 
 
-def data_sets_of(spec: TableSpecs) -> list[str]:
-    """The data sets of a table, each once, in its order."""
-    if isinstance(spec, DataSetsSpec):
-        return [row.dataset for row in spec.rows]
-    return list(dict.fromkeys(path.partition("/")[0] for path in spec.runs))
-
-
-def with_origins(sheets: Sequence[Sheet], spec: TableSpecs, data: Path) -> list[Sheet]:
-    """The sheets with a note below them for each data set of which an archive is not the published one.
+def prepared_for(spec: TableSpecs, results: Path) -> list[str]:
+    """The prepared data behind a table, each once: of Table 1 what it lists, of others what their runs were trained on.
 
     Raises:
-        UserError: a manifest is damaged.
+        UserError: the summary of a run is damaged.
     """
-    notes = tuple(origins(data, data_sets_of(spec)))
+    if isinstance(spec, DataSetsSpec):
+        return [row.prepared for row in spec.rows]
+    summaries = (run_file(results, run, SUMMARY) for run in spec.runs)
+    data = [read_json(path).get("settings", {}).get("data", {}) for path in summaries if path.exists()]
+    return list(dict.fromkeys(found["prepared"] for found in data if "prepared" in found))
+
+
+def with_origins(sheets: Sequence[Sheet], spec: TableSpecs, results: Path, data: Path) -> list[Sheet]:
+    """The sheets with notes below them: where an archive is not the published one, and in Table 1 where not all
+    training images are used.
+
+    Raises:
+        UserError: a manifest or a run's summary is damaged.
+    """
+    notes = tuple(origins(data, prepared_for(spec, results)))
+    if isinstance(spec, DataSetsSpec):
+        notes += tuple(parts(spec.rows))
     return [replace(sheet, notes=sheet.notes + notes) for sheet in sheets]
 
 
-def origins(data: Path, names: Iterable[str]) -> Iterable[str]:
+def origins(data: Path, prepared: Iterable[str]) -> Iterator[str]:
     """One sentence for each data set made of other than the published archives; nothing for data that is not there."""
-    for manifest in (data / name / MANIFEST for name in names):
+    for manifest in (data / folder / MANIFEST for folder in prepared):
         if not manifest.exists():
             continue
         found = read_json(manifest)
@@ -40,3 +50,13 @@ def origins(data: Path, names: Iterable[str]) -> Iterable[str]:
         ]
         if others:
             yield f"{found['name']}: not made of what was published, but of {', '.join(others)}."
+
+
+def parts(rows: Iterable[DataSetRow]) -> Iterator[str]:
+    """One sentence for each data set of whose training images only a part is used."""
+    for row in rows:
+        used = [f"trained on {row.images_per_class} images of each class"] if row.images_per_class else []
+        if row.holdout_per_class:
+            used.append(f"{row.holdout_per_class} training images of each class are held out")
+        if used:
+            yield f"{row.label}: {'; '.join(used)}."

@@ -39,7 +39,7 @@ def write_published(spec: TableSpecs, results: Path, data: Path, out: Path) -> l
     if spec.published is None:
         raise UserError(f"{spec.name}: the study does not say which table of the paper it remakes")
     sheets, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
-    return write_forms(spec.name + PUBLISHED, with_origins(sheets, spec, data), frame, out)
+    return write_forms(spec.name + PUBLISHED, with_origins(sheets, spec, results, data), frame, out)
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def data_sets(spec: DataSetsSpec, data: Path) -> tuple[list[Sheet], pd.DataFrame
     marks, notes = footnotes(known.get((row.dataset, count)) for row in spec.rows for count in COUNTS)
     lines, records = [], []
     for block, row in enumerate(spec.rows):
-        for (count, name), ours in zip(COUNTS.items(), prepared(data, row.dataset), strict=True):
+        for (count, name), ours in zip(COUNTS.items(), prepared(data, row.prepared), strict=True):
             found = known.get((row.dataset, count))
             theirs = int(found.summary.mean) if found else None
             difference = None if ours is None or theirs is None else ours - theirs

@@ -25,14 +25,14 @@ COUNTS = {"classes": "Classes", "train": "Train", "test": "Valid"}
 def write_table(spec: TableSpecs, results: Path, data: Path, out: Path) -> list[Path]:
     """Writes `<name>.tex`, `<name>.csv` and `<name>.md` into `out` and returns their paths.
 
-    Results are read from `results/runs`, facts of data sets from `data/<data set>/manifest.json`. What is not
+    Results are read from `results/runs`, facts of data sets from their manifests in `data`. What is not
     there is printed as `--`.
 
     Raises:
         UserError: a file that is read is broken or lacks a number.
     """
     sheet, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
-    return write_forms(spec.name, with_origins([sheet], spec, data), frame, out)
+    return write_forms(spec.name, with_origins([sheet], spec, results, data), frame, out)
 
 
 def write_forms(name: str, sheets: Sequence[Sheet], frame: pd.DataFrame, out: Path) -> list[Path]:
@@ -168,7 +168,7 @@ def _records(spec: TableSpec, grid: list[list[Entry]]) -> Iterator[dict[str, obj
 
 def data_sets(spec: DataSetsSpec, data: Path) -> tuple[Sheet, pd.DataFrame]:
     """Table 1 as printed, and one record a data set, from the manifests of what was prepared."""
-    counts = [prepared(data, row.dataset) for row in spec.rows]
+    counts = [prepared(data, row.prepared) for row in spec.rows]
     categories = [row.category for row in spec.rows]
     lines = [
         Line(
@@ -184,13 +184,13 @@ def data_sets(spec: DataSetsSpec, data: Path) -> tuple[Sheet, pd.DataFrame]:
     return Sheet(spec.name, spec.caption, headers, columns, tuple(lines)), frame
 
 
-def prepared(data: Path, dataset: str) -> list[int | None]:
-    """The `COUNTS` of a prepared data set; None each where it is not prepared.
+def prepared(data: Path, folder: str) -> list[int | None]:
+    """The `COUNTS` of the data set prepared in that folder of `data`; None each where it is not prepared.
 
     Raises:
         UserError: the manifest is broken or lacks a count.
     """
-    manifest = data / dataset / MANIFEST
+    manifest = data / folder / MANIFEST
     if not manifest.exists():
         return [None] * len(COUNTS)
     found = read_json(manifest)

@@ -50,6 +50,8 @@ class DataSet(Section):
     """Training images."""
     test: Count
     """Evaluation images; the paper calls them valid."""
+    smallest: Count | None = None
+    """Training images of the class that has fewest; none: not known before they are there."""
     transform: Transform
     stored_side: Count | None = None
     """Short side, in pixels, to which larger training images are reduced when they are stored; none: never."""
@@ -62,9 +64,9 @@ STORED_SIDE = 384
 """Training images of such sets keep their size up to this short side: nearly all of CUB and Dogs stays untouched."""
 
 
-def _fine_grained(label: str, classes: int, train: int, test: int) -> DataSet:
+def _fine_grained(label: str, classes: int, train: int, test: int, smallest: int) -> DataSet:
     return DataSet(
-        label=label, category="fine-grained", classes=classes, train=train, test=test,
+        label=label, category="fine-grained", classes=classes, train=train, test=test, smallest=smallest,
         transform=PHOTOGRAPHS, stored_side=STORED_SIDE,
     )  # fmt: skip
 
@@ -76,6 +78,7 @@ DATA_SETS: dict[str, DataSet] = {
         classes=100,
         train=50_000,
         test=10_000,
+        smallest=500,
         transform=Transform(size=32),
     ),
     "tiny_imagenet": DataSet(
@@ -84,12 +87,13 @@ DATA_SETS: dict[str, DataSet] = {
         classes=200,
         train=100_000,
         test=10_000,
+        smallest=500,
         transform=Transform(size=32, crop="resized", resize=32),
     ),
-    "cub200": _fine_grained("CUB-200-2011", 200, 5_994, 5_794),
-    "stanford_dogs": _fine_grained("Stanford Dogs", 120, 12_000, 8_580),
-    "mit67": _fine_grained("MIT-67", 67, 5_360, 1_340),
-    "fgvc_aircraft": _fine_grained("FGVC Aircraft", 100, 6_667, 3_333),
+    "cub200": _fine_grained("CUB-200-2011", 200, 5_994, 5_794, smallest=29),
+    "stanford_dogs": _fine_grained("Stanford Dogs", 120, 12_000, 8_580, smallest=100),
+    "mit67": _fine_grained("MIT-67", 67, 5_360, 1_340, smallest=77),
+    "fgvc_aircraft": _fine_grained("FGVC Aircraft", 100, 6_667, 3_333, smallest=66),
     # Real handwritten digits that ship inside scikit-learn. Mirrored digits are no digits, so no flip.
     "digits": DataSet(
         label="Digits",
@@ -97,6 +101,7 @@ DATA_SETS: dict[str, DataSet] = {
         classes=10,
         train=901,
         test=896,
+        smallest=87,
         transform=Transform(size=8, padding=1, flip=False),
     ),
 }

@@ -21,8 +21,14 @@ RULES = {
 }  # fmt: skip
 """Names that the workflow's rules have already."""
 
+PREPARE = "prepare_"
+"""What the target that prepares a data set begins with: `snakemake prepare_cub200`."""
+
 FOLDERS = {"runs", "tables", "figures", "logs", "benchmarks"}
 """Folders of the paper's own results, beside which the results of other studies lie."""
+
+DATA_FOLDERS = {"downloads", "logs", "benchmarks"}
+"""Folders beside those of the data sets."""
 
 
 def check_references(study: Study) -> None:
@@ -48,8 +54,9 @@ def check_references(study: Study) -> None:
         )
     for name in study.tables.keys() & study.figures.keys():
         raise UserError(f"figures.{name}: a table has this name; each table and figure needs its own")
-    for name in (study.tables.keys() | study.figures.keys()) & RULES:
-        raise UserError(f"{name}: a step of the workflow has this name; a table or figure needs another")
+    for name in [*study.tables, *study.figures]:
+        if name in RULES or name.startswith(PREPARE):
+            raise UserError(f"{name}: a step of the workflow has this name; a table or figure needs another")
     for name, output in [*study.tables.items(), *study.figures.items()]:
         _check_output(study, f"{'tables' if name in study.tables else 'figures'}.{name}", name, output)
 
@@ -82,6 +89,12 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
         _known(f"data{note}", [name], DATA_SETS)
     elif name in DATA_SETS:
         raise UserError(f"{where}.folder: {name} is a published data set; give your own another name")
+    elif name in DATA_FOLDERS:
+        raise UserError(
+            f"{where}: the folder data/{name} serves another purpose; give your data another name"
+        )
+    elif name in RULES or name.startswith(PREPARE) or name in queries.targets(study):
+        raise UserError(f"{where}: a target of the workflow has this name; give your data another name")
     _check_foreign_keys(where, entry)
     _known(f"{where}.models", entry.models, study.models)
     with explaining(f"{where}.recipe", Recipe):
@@ -119,10 +132,14 @@ def _check_sizes(where: str, entry: DataEntry, dataset: DataSet) -> None:
             f"{where}.stored_side: found {side}, but the test transform needs {transform.resize or transform.size}"
         )
     kept = (entry.images_per_class or 1) + entry.holdout_per_class
-    if kept * dataset.classes > dataset.train:
+    most, found = dataset.smallest, "its smallest class has {}"
+    if most is None:
+        # At best they are spread evenly; training looks again.
+        most, found = dataset.train // dataset.classes, "its classes have {} on average"
+    if kept > most:
         raise UserError(
             f"{where}: images_per_class and holdout_per_class need {kept} training images of every class; "
-            f"{dataset.train} images of {dataset.classes} classes are fewer"
+            f"{found.format(most)}"
         )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aikd.errors import UserError
@@ -30,21 +30,38 @@ class Tree:
     """All images where the folder has no split of its own."""
     test: Classes | None
     """None: to be split off."""
-    ignored: list[str]
-    """Files that are no images, hidden ones, and folders that are not looked into."""
+    passed_over: list[str]
+    """Files that are no images by their names, and folders that are not looked into; hidden ones do not count."""
 
 
 @dataclass(frozen=True)
 class Scan:
     """What a folder holds, in numbers."""
 
-    class_names: list[str]
-    train: int
-    """Training images."""
+    classes: dict[str, int]
+    """Training images of each class."""
     test: int
     """Test images."""
-    ignored: int
-    """Files and folders that are neither image nor class."""
+    passed_over: list[str] = field(default_factory=list)
+    """As in `Tree`."""
+    fingerprint: str = field(default="", compare=False)
+    """As `fingerprint` has it."""
+
+    @property
+    def train(self) -> int:
+        """Training images."""
+        return sum(self.classes.values())
+
+    @property
+    def remark(self) -> str | None:
+        """What a user should know of it: which files will not be used."""
+        if not self.passed_over:
+            return None
+        shown = ", ".join(self.passed_over[:3]) + ", …" * (len(self.passed_over) > 3)
+        return (
+            f"passed over {len(self.passed_over):,} files or folders that are no images by their names ({shown}); "
+            f"images end in {', '.join(EXTENSIONS)}"
+        )
 
 
 def scan(folder: Path, test_fraction: float) -> Scan:
@@ -54,13 +71,14 @@ def scan(folder: Path, test_fraction: float) -> Scan:
         UserError: as `read_tree`.
     """
     tree = read_tree(folder)
-    train = sum(map(len, tree.train.values()))
+    classes = {name: len(images) for name, images in tree.train.items()}
     if tree.test is None:
-        test = sum(held_out(len(images), test_fraction) for images in tree.train.values())
-        train -= test
+        held = {name: held_out(count, test_fraction) for name, count in classes.items()}
+        classes = {name: count - held[name] for name, count in classes.items()}
+        test = sum(held.values())
     else:
         test = sum(map(len, tree.test.values()))
-    return Scan(list(tree.train), train, test, len(tree.ignored))
+    return Scan(classes, test, tree.passed_over, _fingerprint(folder, tree))
 
 
 def held_out(images: int, fraction: float) -> int:
@@ -76,7 +94,11 @@ def fingerprint(folder: Path) -> str:
     Raises:
         UserError: as `read_tree`.
     """
-    tree, digest = read_tree(folder), hashlib.sha256()
+    return _fingerprint(folder, read_tree(folder))
+
+
+def _fingerprint(folder: Path, tree: Tree) -> str:
+    digest = hashlib.sha256()
     with _reading(folder):
         for classes in (tree.train, tree.test or {}):
             for path in (path for images in classes.values() for path in images):
@@ -99,10 +121,10 @@ def read_tree(folder: Path) -> Tree:
         top = {name.lower(): name for name in names}
         halves = [top[name] for name in ("train", *SECOND) if name in top]
         if "train" in top and len(halves) > 1:
-            reader.ignored += [name for name in names if name not in halves[:2]]
+            reader.passed_over += [name for name in names if name not in halves[:2]]
             train, test = (reader.classes(f"{half}/", reader.folders(half), 1) for half in halves[:2])
             _same_classes(folder, {halves[0]: train, halves[1]: test})
-            return Tree(train, test, reader.ignored)
+            return Tree(train, test, reader.passed_over)
         train = reader.classes("", names, 2)
     for half in halves:
         # A split without its other half would pass for a class called train.
@@ -110,7 +132,7 @@ def read_tree(folder: Path) -> Tree:
             need = f"a split is train/ and one of {'/, '.join(SECOND)}/"
             raise UserError(f"{folder}: found {half}/ with folders in it; {need}")
     _several(folder, train)
-    return Tree(train, None, reader.ignored)
+    return Tree(train, None, reader.passed_over)
 
 
 def _same_classes(folder: Path, halves: dict[str, Classes]) -> None:
@@ -133,16 +155,16 @@ class _Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ignored: list[str] = []
+        self.passed_over: list[str] = []
 
     def folders(self, inside: str) -> list[str]:
         """Names of the folders directly in one."""
         names = []
         for entry in self.entries(inside):
-            if entry.is_dir() and not entry.name.startswith("."):
+            if entry.is_dir():
                 names.append(entry.name)
             else:
-                self.ignored.append(f"{inside}/{entry.name}".lstrip("/"))
+                self.passed_over.append(f"{inside}/{entry.name}".lstrip("/"))
         return names
 
     def classes(self, prefix: str, names: list[str], at_least: int) -> Classes:
@@ -167,20 +189,20 @@ class _Reader:
             raise UserError(f"{self.folder / inside}: a link to a folder that contains it")
         for entry in self.entries(inside):
             path = f"{inside}/{entry.name}"
-            if entry.name.startswith("."):
-                self.ignored.append(path)
-            elif entry.is_dir():
+            if entry.is_dir():
                 yield from self.images(path, above | {here})
             elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_file() or entry.is_symlink()):
                 if not entry.is_file():
                     raise UserError(f"{self.folder / path}: a link to nothing")
                 yield path
             else:
-                self.ignored.append(path)
+                self.passed_over.append(path)
 
     def entries(self, inside: str) -> list[os.DirEntry[str]]:
+        """What a folder holds, by name, without what is hidden: thumbnails and such, which nobody put there."""
         with os.scandir(self.folder / inside) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+        return sorted(seen, key=lambda entry: entry.name)
 
 
 @contextmanager

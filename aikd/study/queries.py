@@ -7,6 +7,7 @@ from aikd.study import outputs, specs
 from aikd.study.fields import Scalar, flatten, unflatten
 from aikd.study.methods import method_spec
 from aikd.study.metrics import METRICS, MetricName, Scheme
+from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import STANDARD, Run
 from aikd.study.schema import Study
 
@@ -73,11 +74,8 @@ def table(study: Study, name: str) -> specs.TableSpecs:
     """The table `name` in terms of runs."""
     match study.tables[name]:
         case outputs.DataSetsTable() as t:
-            rows = [
-                specs.DataSetRow(d, study.dataset(d).label, study.dataset(d).category)
-                for d in t.data or study.data
-            ]
-            return specs.DataSetsSpec(name, t.caption, tuple(rows), t.published)
+            rows = tuple(_facts(study, d) for d in t.data or study.data)
+            return specs.DataSetsSpec(name, t.caption, rows, t.published)
         case outputs.ComparisonTable() as t:
             return _comparison(study, name, t)
         case outputs.AblationTable() as t:
@@ -137,6 +135,13 @@ def _families(study: Study, data: Sequence[str]) -> dict[str, dict[str, str]]:
         for model in study.data[dataset].models:
             families.setdefault(study.models[model].label, {})[dataset] = model
     return families
+
+
+def _facts(study: Study, name: str) -> specs.DataSetRow:
+    dataset, entry = study.dataset(name), study.data[name]
+    prepared = prepared_folder(resolve_data(study, name))
+    used = entry.images_per_class, entry.holdout_per_class
+    return specs.DataSetRow(name, dataset.label, dataset.category, prepared, *used)
 
 
 def _comparison(study: Study, name: str, t: outputs.ComparisonTable) -> specs.TableSpec:

@@ -1,14 +1,18 @@
 """A run with everything that decides its outcome, as plain data: what a training command is given."""
 
+import hashlib
+import json
 from typing import Any
 
 from aikd.study.augmentation import CutoutSettings
-from aikd.study.folders import fingerprint
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
 RECIPE_VERSION = 1
 """Raised by hand when the mathematics of training changes: every run is then trained again."""
+
+DIGITS = 12
+"""Of the hexadecimal digest that tells preparations of one data set apart."""
 
 
 def resolve_data(study: Study, name: str) -> dict[str, Any]:
@@ -20,9 +24,9 @@ def resolve_data(study: Study, name: str) -> dict[str, Any]:
     dataset, entry = study.dataset(name), study.data[name]
     photographs = dataset.stored_side is not None and dataset.transform.crop == "resized"
     source: dict[str, Any] = {"accept_other": entry.accept_other}
-    if entry.folder:
+    if found := entry.scan:
         source = entry.model_dump(mode="json", include={"folder", "test_fraction", "split_seed"})
-        source["fingerprint"] = fingerprint(entry.folder)
+        source["fingerprint"] = found.fingerprint
     return {
         "name": name,
         "counts": dataset.model_dump(include={"classes", "train", "test"}),
@@ -32,6 +36,19 @@ def resolve_data(study: Study, name: str) -> dict[str, Any]:
         },
         "source": source,
     }
+
+
+def prepared_folder(settings: dict[str, Any]) -> str:
+    """Where data prepared with these settings lie within the folder of all data: `<name>/<digest>`.
+
+    The name says what, the digest how: whatever is prepared in another way lies elsewhere, so that neither
+    preparation can be taken for the other, or overwrite it.
+
+    Args:
+        settings: what `resolve_data` gives.
+    """
+    text = json.dumps(settings, sort_keys=True)
+    return f"{settings['name']}/{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
 
 
 def resolve(study: Study, run: Run) -> dict[str, Any]:
@@ -49,6 +66,7 @@ def resolve(study: Study, run: Run) -> dict[str, Any]:
         "run": run.path,
         "data": {
             "name": run.dataset,
+            "prepared": prepared_folder(resolve_data(study, run.dataset)),
             "classes": dataset.classes,
             "transform": dataset.transform.model_dump(mode="json"),
             "images_per_class": entry.images_per_class,

@@ -9,10 +9,14 @@ from pydantic import Field, Strict, model_validator
 from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet, Transform
 from aikd.study.fields import Count, Flag, Fraction, Name, Names, NonNegative, Positive, Section, Typed, Whole
-from aikd.study.folders import scan
+from aikd.study.folders import Scan, scan
 from aikd.study.outputs import Figure, Table
 
 Seeds = Annotated[list[Whole], Field(min_length=1)]
+
+
+look = cache(scan)
+"""A folder as it was when the study was read: one look, as a study asks for it again and again."""
 
 
 class Recipe(Section):
@@ -91,6 +95,15 @@ class DataEntry(Section):
     """Take archives that are not the published ones, where somebody placed them; the results say so."""
     counts: Counts | None = None
     """What the data set must have, in place of the published counts: for an excerpt."""
+
+    @property
+    def scan(self) -> Scan | None:
+        """What the folder holds; None for a published data set.
+
+        Raises:
+            UserError: the folder cannot be read as a data set.
+        """
+        return look(self.folder, self.test_fraction) if self.folder else None
 
     @property
     def own(self) -> dict[str, Any]:
@@ -205,20 +218,21 @@ class Study(Section):
             UserError: the folder cannot be read as a data set.
         """
         entry = self.data[name]
-        base = DATA_SETS[name] if entry.folder is None else _folder(name, entry.folder, entry.test_fraction)
+        found = entry.scan
+        base = DATA_SETS[name] if found is None else _folder(name, found)
         transform = Transform.model_validate(base.transform.model_dump() | entry.transform)
-        return base.model_copy(update=entry.own | {"transform": transform})
+        changed = base.model_copy(update=entry.own | {"transform": transform})
+        # How an excerpt spreads over its classes is seen when it is there.
+        return changed.model_copy(update={"smallest": None}) if changed.train != base.train else changed
 
     def recipe_for(self, dataset: str) -> Recipe:
         """The recipe on one data set."""
         return Recipe.model_validate(self.recipe.model_dump() | self.data[dataset].recipe)
 
 
-@cache
-def _folder(name: str, folder: Path, test_fraction: float) -> DataSet:
-    """A folder's images as a data set. Looked at once: a study asks for it again and again."""
-    found = scan(folder, test_fraction)
+def _folder(name: str, found: Scan) -> DataSet:
+    """A folder's images as a data set."""
     return DataSet(
-        label=name, category="coarse", classes=len(found.class_names), train=found.train, test=found.test,
-        transform=PHOTOGRAPHS, stored_side=STORED_SIDE,
+        label=name, category="coarse", classes=len(found.classes), train=found.train, test=found.test,
+        smallest=min(found.classes.values()), transform=PHOTOGRAPHS, stored_side=STORED_SIDE,
     )  # fmt: skip

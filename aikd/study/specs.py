@@ -73,6 +73,12 @@ class DataSetRow(Spec):
     dataset: str
     label: str
     category: str
+    prepared: str
+    """Its folder within that of all data (`prepared_folder`)."""
+    images_per_class: int | None = None
+    """As in the study: how many training images of each class are trained on; none: all."""
+    holdout_per_class: int = 0
+    """As in the study: how many training images of each class are held out."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from aikd.study.methods import METHODS
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study
+from tests.conftest import DIGITS, DIGITS_SETTINGS
 from tests.engine import resuming
 from tests.engine.archive_server import Server, serving
 
@@ -32,13 +33,13 @@ Make = Callable[..., dict[str, Any]]
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of all prepared data, with the digits in it."""
     folder = tmp_path_factory.mktemp("data")
-    prepare({"name": "digits", "source": {}, "counts": {}, "sides": {}}, folder)
+    prepare(DIGITS_SETTINGS, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def digits(data: Path) -> Prepared:
-    return Prepared.open(data / "digits")
+    return Prepared.open(data / DIGITS)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, rng = tmp_path_factory.mktemp("tiny"), np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8), np.arange(50) % 10
     splits: Any = {"train": (images[:41], labels[:41]), "test": (images[41:], labels[41:])}
-    write_prepared(folder / "digits", "digits", [str(digit) for digit in range(10)], splits, {})
+    write_prepared(folder / DIGITS, "digits", [str(digit) for digit in range(10)], splits, {})
     return folder
 
 

@@ -18,6 +18,7 @@ from aikd.engine.store import Prepared
 from aikd.engine.training import Trainer
 from aikd.errors import Interrupted
 from aikd.models import build
+from tests.conftest import DIGITS
 
 Make = Callable[..., dict[str, Any]]
 EPOCHS = 6
@@ -43,7 +44,7 @@ def superior(settings: dict[str, Any]) -> Any:
 
 
 def trainer(settings: dict[str, Any], data: Path) -> Trainer:
-    return Trainer(settings, Prepared.open(data / "digits"), superior(settings), torch.device("cpu"))
+    return Trainer(settings, Prepared.open(data / DIGITS), superior(settings), torch.device("cpu"))
 
 
 def timeless(rows: list[Any]) -> list[Any]:

@@ -172,6 +172,31 @@ def test_mirror_without_the_archive_is_named(tmp_path: Path) -> None:
     assert "only the mirror was asked" in message
 
 
+# What others left
+
+
+def test_what_killed_downloads_left_is_removed_but_for_what_can_be_continued(
+    server: Server, tmp_path: Path
+) -> None:
+    start_part(tmp_path, CONTENT[:1000])
+    for name in (f".{NAME}.99.json", f"..{NAME}.part.99.json", f".{NAME}.lock"):
+        (tmp_path / name).touch()
+    fetch(archive(server.url()), tmp_path)
+    assert server.ranges() == ["bytes=1000-"]
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, f"{NAME}.json"}
+
+
+def test_a_part_is_of_no_use_once_the_archive_was_placed_by_hand(tmp_path: Path) -> None:
+    start_part(tmp_path, CONTENT[:1000])
+    (tmp_path / NAME).write_bytes(OTHER)
+    wanted = archive("http://nowhere.invalid/")
+    refusal(wanted, tmp_path)
+    assert (tmp_path / f".{NAME}.part").exists()
+    (tmp_path / NAME).write_bytes(CONTENT)
+    fetch(wanted, tmp_path)
+    assert_complete(tmp_path)
+
+
 # Several processes
 
 

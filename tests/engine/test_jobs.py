@@ -23,6 +23,7 @@ from aikd.engine.store import Prepared, write_prepared
 from aikd.engine.training import Trainer
 from aikd.errors import UserError
 from aikd.models import build
+from tests.conftest import DIGITS
 
 Make = Callable[..., dict[str, Any]]
 DATA = {"data": {"images_per_class": 40, "holdout_per_class": 3}}
@@ -367,16 +368,16 @@ def test_data_of_another_name_or_with_other_classes_are_refused(
 ) -> None:
     images, labels = np.zeros((4, 3, 8, 8), np.uint8), np.arange(4)
     splits: Any = {"train": (images, labels), "test": (images, labels)}
-    write_prepared(tmp_path / "digits", "letters", list("abcd"), splits, {})
+    write_prepared(tmp_path / DIGITS, "letters", list("abcd"), splits, {})
     with pytest.raises(UserError, match=rf"manifest\.json: name is 'letters', but {AIKD} needs 'digits'"):
         jobs.predict(AIKD, results, tmp_path)
-    write_prepared(tmp_path / "digits", "digits", list("abcd"), splits, {})
+    write_prepared(tmp_path / DIGITS, "digits", list("abcd"), splits, {})
     with pytest.raises(UserError, match=rf"manifest\.json: classes is 4, but {BASELINE} needs 10"):
         jobs.train(make_settings(), tmp_path, tmp_path, 1)
 
 
 def test_missing_data_are_named(tmp_path: Path, make_settings: Make) -> None:
-    with pytest.raises(UserError, match=r"digits/manifest\.json: no such file"):
+    with pytest.raises(UserError, match=r"digits/\w{12}/manifest\.json: no such file; `aikd prepare digits`"):
         jobs.train(make_settings(), tmp_path, tmp_path, 1)
 
 

@@ -15,6 +15,7 @@ from aikd.engine import jobs
 from aikd.engine.store import Prepared
 from aikd.errors import UserError
 from aikd.files import replacing
+from tests.conftest import DIGITS
 
 Make = Callable[..., dict[str, Any]]
 
@@ -25,7 +26,7 @@ def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_arrays_that_are_not_the_manifest_s_are_refused(data: Path, tmp_path: Path) -> None:
-    shutil.copytree(data / "digits", tmp_path / "digits")
+    shutil.copytree(data / DIGITS, tmp_path / "digits")
     path = tmp_path / "digits" / "test_images.npy"
     np.save(path, np.zeros_like(np.load(path)))
     with pytest.raises(UserError, match=r"test_images\.npy: is not the array that the manifest describes"):

@@ -18,6 +18,7 @@ from aikd.engine.state import Snapshot, States
 from aikd.engine.store import write_prepared
 from aikd.engine.training import Row, Trainer
 from aikd.errors import Interrupted, UserError
+from tests.conftest import DIGITS
 from tests.engine.resuming import (
     EPOCHS,
     METHODS,
@@ -242,7 +243,7 @@ def test_a_state_of_other_data_or_another_superior_is_left_aside(
     images, labels = np.zeros((50, 3, 8, 8), np.uint8), np.arange(50) % 10
     images[::2] = 255
     splits: Any = {"train": (images[:41], labels[:41]), "test": (images[41:], labels[41:])}
-    write_prepared(tmp_path / "other/digits", "digits", [str(digit) for digit in range(10)], splits, {})
+    write_prepared(tmp_path / "other" / DIGITS, "digits", [str(digit) for digit in range(10)], splits, {})
     assert interrupt(chosen, results, tmp_path / "other", 1)
     assert "another training: inputs.data was " in capsys.readouterr().err
     path = results / "runs/digits/net/baseline/seed0/model.safetensors"

@@ -231,6 +231,35 @@ def test_a_folder_that_another_process_has_is_refused_until_that_dies(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_who_is_willing_to_wait_is_told_for_whom_and_comes_next(tmp_path: Path) -> None:
+    """For a file, too, that is not there yet, and whatever else is locked beside it."""
+    said = list[str]()
+    path = tmp_path / "archive.tar"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(UserError, match=r"archive\.tar: in use by process"), exclusive(path):
+                pass
+            with exclusive(tmp_path), exclusive(tmp_path / "other.tar"):
+                pass
+
+            def waiting(text: str) -> None:
+                said.append(text)
+                holder.kill()
+
+            with exclusive(path, waiting) as held:
+                assert held
+                own = f"process {os.getpid()} on {socket.gethostname()}"
+                assert (tmp_path / ".archive.tar.lock").read_text() == own
+        finally:
+            holder.kill()
+    assert said == [f"{path}: in use by process {holder.pid} on {socket.gethostname()}; waiting for it"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lock_on_a_file_that_is_gone_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder before removed the file between our opening and locking it, and somebody else made a new one."""
     real, calls = fcntl.flock, list[int]()
@@ -256,7 +285,8 @@ def test_a_file_system_without_locks_will_do(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with exclusive(tmp_path):
+    with exclusive(tmp_path) as held:
+        assert not held
         assert (tmp_path / ".lock").exists()
 
 

@@ -203,8 +203,11 @@ def test_markdown_is_aligned_for_terminals(folder):
 
 
 def test_data_sets_come_from_what_was_prepared(folder, written):
-    folder.manifest("cifar100", classes=100, train=50_000, test=10_000)
-    rows = (DataSetRow("cifar100", "CIFAR-100", "coarse"), DataSetRow("mit67", "MIT-67", "fine-grained"))
+    folder.manifest("cifar100/a", classes=100, train=50_000, test=10_000)
+    rows = (
+        DataSetRow("cifar100", "CIFAR-100", "coarse", "cifar100/a"),
+        DataSetRow("mit67", "MIT-67", "fine-grained", "mit67/a"),
+    )
     tex, csv, md = written(DataSetsSpec("table_1", "The data sets.", rows))
     assert "| Coarse | CIFAR-100 | 100 | 50,000 | 10,000 |" in md
     assert "| Fine-grained | MIT-67 | -- | -- | -- |" in md
@@ -214,9 +217,9 @@ def test_data_sets_come_from_what_was_prepared(folder, written):
 
 
 def test_manifest_without_counts_is_an_error_that_names_it(folder, written):
-    path = folder.manifest("cifar100", classes=100, train="many", test=10_000)
+    path = folder.manifest("cifar100/a", classes=100, train="many", test=10_000)
     with pytest.raises(UserError, match="train must be a whole number, found 'many'") as raised:
-        written(DataSetsSpec("table_1", "", (DataSetRow("cifar100", "CIFAR-100", "coarse"),)))
+        written(DataSetsSpec("table_1", "", (DataSetRow("cifar100", "CIFAR-100", "coarse", "cifar100/a"),)))
     assert str(path) in str(raised.value)
 
 

@@ -1,5 +1,7 @@
 """Data sets in a study: published ones, excerpts of them, and folders of one's own."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from aikd.errors import UserError
 from aikd.study import queries
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS
 from aikd.study.load import check_study
-from aikd.study.resolve import resolve, resolve_data
+from aikd.study.resolve import prepared_folder, resolve, resolve_data
 from aikd.study.run import Run
-from aikd.study.schema import Study
+from aikd.study.schema import Study, look
 from tests.conftest import PAPER, changed, parsed
 
 
@@ -58,8 +60,12 @@ def test_a_folder_is_a_data_set_like_any_other(photos: Path) -> None:
 def test_a_new_image_in_the_folder_is_new_data(photos: Path) -> None:
     before = resolve_data(study(own(photos)), "mine")
     (photos / "cats" / "new.jpg").write_bytes(b"x")
-    after = resolve_data(study(own(photos, label="other words")), "mine")
+    # One look serves a whole process: another one has another.
+    assert resolve_data(study(own(photos, label="other words")), "mine") == before
+    look.cache_clear()
+    after = resolve_data(study(own(photos)), "mine")
     assert before["source"]["fingerprint"] != after["source"]["fingerprint"]
+    assert prepared_folder(before) != prepared_folder(after)
 
 
 def test_photographs_are_stored_larger_for_training_than_for_testing(paper: Study) -> None:
@@ -72,18 +78,53 @@ def test_photographs_are_stored_larger_for_training_than_for_testing(paper: Stud
     assert resolve_data(paper, "tiny_imagenet")["sides"] == {"train": None, "test": None}
 
 
-def test_what_training_sees_of_the_data_does_not_depend_on_how_it_is_fetched(photos: Path) -> None:
-    run = Run.from_path("cub200/resnet18/baseline/seed0")
-    plain, excerpt = (
-        study({"cub200": {"models": ["resnet18"], **entry}}, **further)
-        for entry, further in (
-            ({}, {}),
-            ({"accept_other": True}, {"mirror": "https://archives.example.org"}),
-        )
+def prepared_as(data: dict[str, Any], **further: Any) -> str:
+    """The folder that a run's settings name: where training looks for its data."""
+    (name,) = data
+    settings = resolve(study(data, **further), Run.from_path(f"{name}/resnet18/baseline/seed0"))
+    found: str = settings["data"]["prepared"]
+    return found
+
+
+def test_what_decides_what_is_prepared_decides_where(photos: Path, tmp_path: Path) -> None:
+    """All ways in which two studies can prepare a set differently, and not the same folder twice."""
+    same = photos.rename(tmp_path / "same"), shutil.copytree(tmp_path / "same", tmp_path / "copy")
+    ways: list[dict[str, Any]] = [
+        {},
+        {"stored_side": 256},
+        {"accept_other": True},
+        {"counts": {"classes": 8, "train": 240, "test": 184}},
+        {"transform": {"resize": 280}},
+    ]
+    found = [prepared_as({"cub200": {"models": ["resnet18"], **way}}) for way in ways]
+    found += [prepared_as(own(folder)) for folder in same]
+    found += [prepared_as(own(same[0], **way)) for way in ({"split_seed": 1}, {"test_fraction": 0.3})]
+    assert len(set(found)) == 9
+    assert all(re.fullmatch(r"(cub200|mine)/[0-9a-f]{12}", folder) for folder in found)
+
+
+def test_what_only_says_where_archives_come_from_or_how_training_uses_the_data_prepares_nothing_anew() -> (
+    None
+):
+    plain = prepared_as({"cub200": {"models": ["resnet18"]}})
+    uses: list[dict[str, Any]] = [
+        {"label": "Birds"},
+        {"images_per_class": 5, "holdout_per_class": 2},
+        {"transform": {"flip": False}},
+        {"stored_side": 384},
+    ]
+    assert {prepared_as({"cub200": {"models": ["resnet18"], **use}}) for use in uses} == {plain}
+    assert prepared_as({"cub200": {"models": ["resnet18"]}}, mirror="https://archives.example.org") == plain
+
+
+def test_the_name_of_prepared_data_is_the_same_from_release_to_release(paper: Study) -> None:
+    """Written down once: data under another name are prepared, and everything is trained, again."""
+    settings = resolve_data(paper, "cub200")
+    assert (
+        prepared_folder(settings)
+        == prepared_folder(dict(reversed(settings.items())))
+        == "cub200/83b79c10c5dd"
     )
-    assert resolve(plain, run) == resolve(excerpt, run)
-    assert resolve_data(plain, "cub200")["source"] == {"accept_other": False}
-    assert "mirror" not in str(resolve_data(excerpt, "cub200"))
 
 
 def test_an_excerpt_has_counts_of_its_own() -> None:
@@ -109,8 +150,37 @@ def test_an_excerpt_has_counts_of_its_own() -> None:
             {"counts": {"classes": 2, "train": 9, "test": 4}},
             r"calibration\.folds: found 5, more than the 4 ",
         ),
-        ("cub200", {"images_per_class": 31}, r"data\.cub200: .*need 31 training images of every class; 5994"),
+        (
+            "cub200",
+            {"images_per_class": 30},
+            r"data\.cub200: .*need 30 .* every class; its smallest class has 29",
+        ),
         ("cub200", {"images_per_class": 20, "holdout_per_class": 10}, r"need 30 training images"),
+        (
+            "mit67",
+            {"holdout_per_class": 77},
+            r"need 78 training images of every class; its smallest class has 77",
+        ),
+        ("mine", {"folder": "{photos}", "images_per_class": 9}, r"data\.mine: .*its smallest class has 8"),
+        (
+            "cub200",
+            {"counts": {"classes": 8, "train": 240, "test": 184}, "images_per_class": 31},
+            r"need 31 training images of every class; its classes have 30 on average",
+        ),
+        (
+            "downloads",
+            {"folder": "{photos}"},
+            r"data\.downloads: the folder data/downloads serves another purpose",
+        ),
+        ("logs", {"folder": "{photos}"}, r"data\.logs: the folder data/logs serves"),
+        ("benchmarks", {"folder": "{photos}"}, r"data\.benchmarks: the folder data/benchmarks serves"),
+        (
+            "prepare_mine",
+            {"folder": "{photos}"},
+            r"data\.prepare_mine: a target of the workflow has this name",
+        ),
+        ("train", {"folder": "{photos}"}, r"data\.train: a target of the workflow has this name"),
+        ("table_2", {"folder": "{photos}"}, r"data\.table_2: a target of the workflow has this name"),
     ],
 )
 def test_a_mistake_is_found_before_anything_is_read(
@@ -121,6 +191,18 @@ def test_a_mistake_is_found_before_anything_is_read(
     }
     with pytest.raises(UserError, match=words):
         study({name: {"models": ["resnet18"], **filled}})
+
+
+def test_as_many_images_as_the_smallest_class_has_are_allowed(photos: Path) -> None:
+    study({"cub200": {"models": ["resnet18"], "images_per_class": 29}})
+    study(own(photos, images_per_class=6, holdout_per_class=2))
+
+
+@pytest.mark.parametrize("name", ["prepare_mine", "prepare_"])
+def test_no_table_takes_the_name_of_a_target_that_prepares(photos: Path, name: str) -> None:
+    table = {"kind": "datasets", "caption": "x"}
+    with pytest.raises(UserError, match=f"{name}: a step of the workflow has this name"):
+        study(own(photos), tables={name: table})
 
 
 def test_the_catalogue_stores_nothing_smaller_than_its_test_transform_needs() -> None:

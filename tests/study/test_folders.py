@@ -45,7 +45,7 @@ def refusal(folder: Path) -> str:
 
 def test_a_folder_with_a_split_of_its_own_keeps_it(fill: Fill) -> None:
     folder = fill(*SPLIT)
-    assert scan(folder, 0.5) == Scan(["cat", "dog"], train=3, test=2, ignored=0)
+    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2)
     tree = read_tree(folder)
     assert tree.train == {"cat": ["train/cat/1.jpg", "train/cat/2.png"], "dog": ["train/dog/1.jpg"]}
     assert tree.test == {"cat": ["test/cat/3.jpg"], "dog": ["test/dog/2.jpg"]}
@@ -54,21 +54,21 @@ def test_a_folder_with_a_split_of_its_own_keeps_it(fill: Fill) -> None:
 @pytest.mark.parametrize("second", ["val", "valid", "TEST", "Valid"])
 def test_the_second_half_may_be_called_otherwise(fill: Fill, second: str) -> None:
     folder = fill(*(name.replace("test/", f"{second}/") for name in SPLIT))
-    assert scan(folder, 0.5) == Scan(["cat", "dog"], train=3, test=2, ignored=0)
+    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2)
 
 
 def test_val_is_not_looked_into_where_there_is_a_test(fill: Fill) -> None:
     folder = fill(*SPLIT, "val/cat/1.jpg", "val/horse/1.jpg", "extra/x.jpg")
-    assert scan(folder, 0.5) == Scan(["cat", "dog"], train=3, test=2, ignored=2)
-    assert read_tree(folder).ignored == ["extra", "val"]
+    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2, ["extra", "val"])
 
 
 def test_class_folders_are_to_be_split(fill: Fill) -> None:
     folder = fill(*FLAT)
     tree = read_tree(folder)
     assert (list(tree.train.values()), tree.test) == ([list(FLAT[:3]), list(FLAT[3:])], None)
-    assert scan(folder, 0.2) == Scan(["cat", "dog"], train=3, test=2, ignored=0)
-    assert scan(folder, 0.7) == Scan(["cat", "dog"], train=2, test=3, ignored=0)
+    assert scan(folder, 0.2) == Scan({"cat": 2, "dog": 1}, 2)
+    assert scan(folder, 0.7) == Scan({"cat": 1, "dog": 1}, 3)
+    assert scan(folder, 0.7).train == 2
 
 
 @given(images=st.integers(2, 10_000), fraction=st.floats(0, 1, exclude_min=True, exclude_max=True))
@@ -79,7 +79,7 @@ def test_every_class_is_in_both_halves_and_else_the_fraction_is_rounded(images: 
 
 
 def test_a_class_called_train_is_told_from_half_a_split(fill: Fill) -> None:
-    assert scan(fill("train/1.jpg", "train/steam/2.jpg", *FLAT), 0.2).class_names == ["cat", "dog", "train"]
+    assert list(scan(fill("train/1.jpg", "train/steam/2.jpg", *FLAT), 0.2).classes) == ["cat", "dog", "train"]
 
 
 @pytest.mark.parametrize("half", ["train", "test", "Val"])
@@ -107,17 +107,28 @@ def test_images_are_found_as_image_folder_finds_them_and_gif_too(fill: Fill) -> 
     assert list(tree.train) == reference.classes
     paths = {path for images in tree.train.values() for path in images}
     assert paths == {Path(path).relative_to(folder).as_posix() for path, _ in reference.samples}
-    assert tree.ignored == ["dog/jpg", "dog/notes.txt"]
+    assert tree.passed_over == ["dog/jpg", "dog/notes.txt"]
     fill("dog/3.gif")
     assert "dog/3.gif" in read_tree(folder).train["dog"]
     assert set(EXTENSIONS) == {*IMG_EXTENSIONS, ".gif"}
 
 
-def test_hidden_files_and_folders_and_what_is_no_image_are_ignored_and_counted(fill: Fill) -> None:
+def test_what_is_no_image_is_counted_and_hidden_files_are_not(fill: Fill) -> None:
     hidden = (".DS_Store", ".cache/1.jpg", "cat/._1.jpg", "cat/.thumbs/1.jpg")
     folder = fill(*FLAT, *hidden, "readme.md", "1.jpg", "dog/labels.csv")
     os.mkfifo(folder / "dog/pipe.jpg")
-    assert scan(folder, 0.2) == Scan(["cat", "dog"], train=3, test=2, ignored=8)
+    passed_over = ["1.jpg", "readme.md", "dog/labels.csv", "dog/pipe.jpg"]
+    found = scan(folder, 0.2)
+    assert found == Scan({"cat": 2, "dog": 1}, 2, passed_over)
+    assert found.remark is not None
+    assert found.remark.startswith(
+        "passed over 4 files or folders that are no images by their names (1.jpg, readme.md, dog/labels.csv, …); "
+        "images end in .bmp, .gif, "
+    )
+    assert (
+        scan(fill("new/cat/1.jpg", *(f"new/{name}" for name in FLAT), "new/.hidden") / "new", 0.2).remark
+        is None
+    )
 
 
 def test_links_are_followed(fill: Fill, tmp_path_factory: pytest.TempPathFactory) -> None:

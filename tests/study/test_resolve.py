@@ -12,7 +12,7 @@ from aikd.study.methods import CSKDSettings, MethodSpec
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Recipe, Study
-from tests.conftest import DEMO, changed, parsed
+from tests.conftest import DEMO, DIGITS, changed, parsed
 
 RUN = "digits/preact_resnet18/aikd/omega=0.5/cutmix/seed1"
 
@@ -59,6 +59,7 @@ def test_everything_that_training_needs_is_there_defaults_included() -> None:
         "run": RUN,
         "data": {
             "name": "digits",
+            "prepared": DIGITS,
             "classes": 10,
             "transform": {
                 "size": 8, "crop": "padded", "padding": 1, "flip": False, "resize": None, "mean": None, "std": None,

@@ -11,7 +11,7 @@ from aikd.commands.results import _spec
 from aikd.errors import UserError
 from aikd.study import queries, specs
 from aikd.study.check import RULES
-from aikd.study.resolve import resolve
+from aikd.study.resolve import resolve, resolve_data
 from aikd.study.run import Run
 from aikd.workflow import Workflow, code
 from tests.conftest import DEMO, PAPER, ROOT, changed, parsed
@@ -110,7 +110,27 @@ def test_t_sne_is_made_of_predictions_of_students_and_their_superior_model(demo:
 
 def test_the_table_of_data_sets_is_made_of_their_manifests(paper: Workflow) -> None:
     sets = ("cifar100", "tiny_imagenet", "cub200", "stanford_dogs", "mit67", "fgvc_aircraft")
-    assert paper.inputs(name("table_1")) == [f"data/{dataset}/manifest.json" for dataset in sets]
+    found = paper.inputs(name("table_1"))
+    assert found == [paper.manifest(SimpleNamespace(dataset=dataset)) for dataset in sets]
+    for dataset, path in zip(sets, found, strict=True):
+        assert re.fullmatch(rf"data/{dataset}/[0-9a-f]{{12}}/manifest\.json", path)
+
+
+def test_data_are_looked_for_where_training_looks_for_them(paper: Workflow) -> None:
+    for path in ("cub200/resnet18/aikd/seed0", "cifar100/preact_resnet18/baseline/seed1"):
+        asked = wildcards(path)
+        settings = json.loads(paper.settings(asked))
+        assert paper.manifest(asked) == f"data/{settings['data']['prepared']}/manifest.json"
+
+
+def test_data_are_prepared_under_the_name_that_their_settings_have(paper: Workflow) -> None:
+    digest = paper.manifest_of("cub200").split("/")[2]
+    asked = SimpleNamespace(dataset="cub200", digest=digest)
+    assert json.loads(paper.data_settings(asked)) == resolve_data(paper.study, "cub200")
+    with pytest.raises(SystemExit, match=rf"data/cub200/0123456789ab/\S+: not what the study .*{digest}"):
+        paper.data_settings(SimpleNamespace(dataset="cub200", digest="0123456789ab"))
+    with pytest.raises(SystemExit, match="cub: the study has no such data set; it has: cifar100, "):
+        paper.data_settings(SimpleNamespace(dataset="cub", digest=digest))
 
 
 @pytest.mark.parametrize("file", [PAPER, DEMO])

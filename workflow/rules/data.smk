@@ -1,7 +1,8 @@
 """Data sets, from their published archives to decoded images and a manifest.
 
-Needs the internet, a mirror, or archives placed in `data/downloads/`; makes `data/<dataset>/manifest.json` and the
-arrays beside it.
+Needs the internet, a mirror, or archives placed in `data/downloads/`; makes `data/<dataset>/<digest>/manifest.json` and
+the arrays beside it, and a target `prepare_<dataset>` for each data set. The digest is that of the settings by which a
+set is prepared, so that sets prepared in two ways lie side by side.
 """
 
 
@@ -26,15 +27,20 @@ rule download:
 
 
 rule prepare:
-    """Decode a data set once. Training depends on its small manifest, not on the arrays."""
+    """Decode a data set once. Training depends on its small manifest, not on the arrays.
+
+    The manifest is updated, as otherwise Snakemake would remove a good one before a preparation that then fails.
+    """
     input:
         w.archives,
     output:
-        "data/{dataset}/manifest.json",
+        update("data/{dataset}/{digest}/manifest.json"),
     log:
-        "data/logs/prepare/{dataset}.log",
+        "data/logs/prepare/{dataset}/{digest}.log",
     benchmark:
-        "data/benchmarks/prepare/{dataset}.jsonl"
+        "data/benchmarks/prepare/{dataset}/{digest}.jsonl"
+    wildcard_constraints:
+        digest=r"[0-9a-f]{12}",
     conda:
         "../../envs/aikd.yaml"
     threads: 64
@@ -44,3 +50,13 @@ rule prepare:
         settings=w.data_settings,
     shell:
         "python -m aikd prepare --settings {params.settings:q} --data data --workers {threads} 2> {log:q}"
+
+
+for dataset in w.study.data:
+
+    rule:
+        """One data set, downloaded and prepared, by its name in the study."""
+        name:
+            f"prepare_{dataset}"
+        input:
+            w.manifest_of(dataset),

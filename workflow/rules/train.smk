@@ -7,7 +7,7 @@ Needs prepared data, and for methods that have one the superior model; makes a r
 rule pretrain:
     """Train a Baseline run: a result of its own, and the superior model S^Sup of the other methods."""
     input:
-        "data/{dataset}/manifest.json",
+        w.manifest,
     output:
         model=f"{w.runs}/{{dataset}}/{{run}}/model.safetensors",
         history=f"{w.runs}/{{dataset}}/{{run}}/history.csv",
@@ -37,7 +37,7 @@ rule pretrain:
 use rule pretrain as train with:
     """Train a run of any other method, after its superior model if it learns from one."""
     input:
-        "data/{dataset}/manifest.json",
+        w.manifest,
         w.superior,
     wildcard_constraints:
         run=r"[a-z0-9_]+/(?!baseline/).*seed\d+",

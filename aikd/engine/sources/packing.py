@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from aikd.engine.sources.decoding import Decoded, decode, pixel_count, quiet
 from aikd.engine.sources.listing import Entry, Listing
-from aikd.engine.store import SPLITS, Moments, Split, save, write_manifest
+from aikd.engine.store import SPLITS, Moments, Split, begin, saving, write_manifest
 from aikd.errors import UserError
 from aikd.files import replacing
-from aikd.study.layout import MANIFEST
 
 IN_FLIGHT = 400 * 2**20
 """Bytes that images may take between the archive and the packed file; only a single larger one may take more."""
@@ -62,8 +61,7 @@ def pack(
         The manifest.
 
     Raises:
-        UserError: an image is damaged, missing or listed twice, or a split is empty; nothing of a new data set
-            is left in `folder` then.
+        UserError: an image is damaged, missing or listed twice, or a split is empty; `folder` is as before then.
     """
     entries: dict[Split, list[Entry]] = {"train": listing.train, "test": listing.test}
     places = _places(name, entries)
@@ -80,11 +78,12 @@ def pack(
             first = next(iter(places))
             raise UserError(f"{name}: {len(places):,} listed images did not come, the first is {first}")
         arrays = {f"{split}_images.bin": blob.finish() for split, blob in blobs.items()}
-        (folder / MANIFEST).unlink(missing_ok=True)
         for split, blob in blobs.items():
             labels = np.array([entry.label for entry in entries[split]], np.int64)
             for kind, array in (("index", blob.index), ("labels", labels)):
-                arrays[f"{split}_{kind}.npy"] = save(folder / f"{split}_{kind}.npy", array)
+                path = folder / f"{split}_{kind}.npy"
+                arrays[path.name] = stack.enter_context(saving(path, array))
+        begin(folder)
     counts = {split: len(entries[split]) for split in SPLITS}
     return write_manifest(folder, name, listing.class_names, counts, moments, source, arrays, conversions)
 

@@ -54,8 +54,11 @@ def test_the_listing_is_what_the_scan_announced(images: Path) -> None:
     for fraction in (0.05, 0.3, 0.5, 0.95):
         found = scan(images, fraction)
         listing = list_folder(images, fraction, 3)
-        assert listing.class_names == found.class_names
+        assert listing.class_names == list(found.classes)
         check_counts(listing, "own", 3, found.train, found.test)
+        assert [Counter(e.label for e in listing.train)[label] for label in range(3)] == [
+            *found.classes.values()
+        ]
 
 
 def paths(listing: Listing) -> set[str]:

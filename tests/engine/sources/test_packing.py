@@ -319,20 +319,39 @@ def test_a_disk_that_fills_up_with_images_leaves_nothing(
     fails(tmp_path, OSError, "no space left", *mixed())
 
 
-@pytest.mark.parametrize("function", ["save", "write_manifest"])
-def test_a_full_disk_at_the_end_leaves_no_data_set_and_no_temporary_file(
-    tmp_path: Path, function: str, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_at_the_labels_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError("no space left")
 
-    listing, files = uniform()
-    run(tmp_path, listing, files)
-    monkeypatch.setattr(packing, function, full)
-    with pytest.raises(OSError, match="no space left"):
-        run(tmp_path, listing, files)
-    assert not (tmp_path / "manifest.json").exists()
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    run(tmp_path, *uniform())
+    monkeypatch.setattr(packing, "saving", full)
+    fails(tmp_path, OSError, "no space left", *uniform(9))
+    assert len(Prepared.open(tmp_path).labels("train")) == len(uniform()[0].train)
+
+
+def test_a_preparation_that_ends_among_its_files_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest of before stays, as Snakemake would bring it back anyway, but nobody reads what it describes."""
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    run(tmp_path, *uniform())
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "write_manifest", full)
+        with pytest.raises(OSError, match="no space left"):
+            run(tmp_path, *uniform(9))
+    assert (tmp_path / "manifest.json").exists()
+    with pytest.raises(
+        UserError, match="the last preparation did not come to its end; prepare the data again"
+    ):
+        Prepared.open(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".unfinished"]
+    run(tmp_path, *uniform(9))
+    assert len(Prepared.open(tmp_path).labels("train")) == len(uniform(9)[0].train)
 
 
 # Progress

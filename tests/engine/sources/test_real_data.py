@@ -20,6 +20,7 @@ from aikd.engine.sources import prepare
 from aikd.engine.sources.layouts import LAYOUTS
 from aikd.engine.store import Packed, Prepared
 from aikd.study.catalogue import DATA_SETS
+from aikd.study.resolve import prepared_folder
 from tests.engine.sources.small_sets import Files, mat
 from tests.workflow.archives import picture, tar
 
@@ -45,7 +46,7 @@ def prepared(name: str, data: Path, files: Files, **changes: Any) -> Prepared:
         "source": {"accept_other": True},
     }
     prepare(settings | changes, data)
-    return Prepared.open(data / name)
+    return Prepared.open(data / prepared_folder(settings | changes))
 
 
 def listed(name: str, file: str) -> bytes:
@@ -97,6 +98,7 @@ def test_official_lists_at_full_count(name: str, make: Callable[[], Files], tmp_
     train, test = data.labels("train"), data.labels("test")
     assert (len(train), len(test)) == (facts.train, facts.test)
     assert set(train.tolist()) == set(test.tolist()) == set(range(facts.classes))
+    assert np.bincount(train).min() == facts.smallest
     height = 30 - LAYOUTS[name].cut_bottom
     assert data.images("train").shape == (facts.train, 3, height, 12)  # type: ignore[union-attr]
 

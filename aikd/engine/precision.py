@@ -1,6 +1,5 @@
 """In what arithmetic and memory layout networks run. Losses and the critic are always fp32."""
 
-import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from aikd.methods.base import Network
+from aikd.models.folding import folded
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,8 +47,8 @@ class Precision:
         return forward
 
     def frozen(self, module: nn.Module) -> Network:
-        """A copy of the module that never changes again: eval mode, no gradients."""
-        forward = self.network(self.place(copy.deepcopy(module)).eval().requires_grad_(False))
+        """A copy of the module that never changes again: eval mode, BatchNorm folded, no gradients."""
+        forward = self.network(self.place(folded(module)).requires_grad_(False))
 
         def frozen(images: Tensor) -> Tensor:
             with torch.inference_mode():

@@ -41,7 +41,7 @@ class PreActBlock(nn.Module):
         active = F.relu(self.bn1(x), inplace=True)
         residual: Tensor = self.conv2(F.relu(self.bn2(self.conv1(active)), inplace=True))
         shortcut: Tensor = self.shortcut(active)
-        return residual + shortcut
+        return residual.add_(shortcut)
 
 
 class PreActResNet(nn.Module):

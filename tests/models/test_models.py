@@ -11,6 +11,7 @@ from torch._subclasses import FakeTensorMode
 
 from aikd.errors import UserError
 from aikd.models import build, classifier, logits_and_features
+from aikd.models.folding import folded
 
 # Name → settings of a small version, image size that it must accept, and features before its last layer.
 SMALL = {
@@ -311,3 +312,38 @@ def test_building_the_preact_resnet_never_imports_torchvision():
         "build({'architecture': 'preact_resnet18', 'width': 2}, 3); sys.exit('torchvision' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# BatchNorm folded into convolutions
+
+FOLDED = {"preact_resnet18": 9, "resnet18": 20, "densenet121": 7, "densenet121_3x3": 6}
+"""BatchNorms behind a convolution of the small versions: stem, and those between two convolutions."""
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_folded_network_says_what_the_network_says_in_eval_mode(name):
+    model, images = small(name)
+    randomise_batch_norms(model)
+    frozen = folded(model.train())
+    before, after = (sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (model, frozen))
+    assert before - after == FOLDED[name]
+    found = frozen(images)
+    assert model.training
+    expected = model.eval()(images)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert expected.std() > 0.1
+
+
+def test_a_convolution_that_others_read_keeps_its_batch_norm():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return self.norm(y) + y
+
+    model, images = Net(), torch.randn(2, 3, 4, 4)
+    randomise_batch_norms(model)
+    torch.testing.assert_close(folded(model)(images), model.eval()(images))

@@ -44,10 +44,13 @@ def test_scheme_chooses_the_calibrated_metric(folder):
     [
         ("{", "not readable JSON"),
         ("[1]", "expected a JSON object"),
-        ({}, "metrics is missing"),
-        ({"metrics": {"f1": 0.5}}, "metrics.ece is missing; found f1"),
-        ({"metrics": {"ece": None}}, "metrics.ece must be a finite number"),
-        ('{"metrics": {"ece": NaN}}', "metrics.ece must be a finite number"),
+        ({"metrics": {"ece": 1.0}}, f"is of the run None, not of {SEEDS[0]}"),
+        ({"run": SEEDS[1], "metrics": {"ece": 1.0}}, f"is of the run {SEEDS[1]}, not of {SEEDS[0]}"),
+        ({"run": SEEDS[0]}, "metrics is missing"),
+        ({"run": SEEDS[0], "metrics": {"f1": 0.5}}, "metrics.ece is missing; found f1"),
+        ({"run": SEEDS[0], "metrics": {"ece": None}}, "metrics.ece must be a finite number"),
+        ({"run": SEEDS[0], "metrics": {"ece": True}}, "metrics.ece must be a finite number"),
+        ({"run": SEEDS[0], "metrics": {"ece": math.nan}}, "metrics.ece must be a finite number"),
     ],
 )
 def test_broken_metrics_are_an_error_that_names_the_file(folder, content, message):

@@ -21,7 +21,7 @@ from tests.weather import rooms
 
 EPOCHS = 4
 NET = {"label": "Net", "architecture": "preact_resnet18", "width": 4, "blocks": [1, 1, 1, 1]}
-BASELINE, STUDENT = "digits/net/baseline/seed0", "digits/net/pskd/seed0"
+BASELINE, STUDENT = "digits/net/baseline/seed0", "digits/net/tfkd/seed0"
 OTHER = "digits/net/baseline/seed1"
 RUNS = (BASELINE, OTHER)
 

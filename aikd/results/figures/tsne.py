@@ -89,10 +89,12 @@ def common_labels(runs: dict[str, Features]) -> Integers:
     """The labels [N], which all runs must share: they saw the same images in the same order.
 
     Raises:
-        UserError: the labels of two runs differ.
+        UserError: the labels of two runs differ, or the numbers of their features, as of two architectures.
     """
     first, *others = runs.values()
     for other in others:
+        if (f := first.features.shape[1]) != (g := other.features.shape[1]):
+            raise UserError(f"{first.path} and {other.path} hold {f} and {g} features; predict both again")
         if not np.array_equal(first.labels, other.labels):
             raise UserError(
                 f"{first.path} and {other.path} hold labels of different images; predict both again"

@@ -59,20 +59,22 @@ def read_metrics(results: Path, run: str) -> dict[str, Any] | None:
     return found
 
 
-def read_predictions(results: Path, run: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Tensors, as NumPy arrays, and metadata of a run's predictions.
+def read_predictions(results: Path, run: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """Tensors, as NumPy arrays, and metadata of a run's predictions; None where there are none.
 
     Raises:
-        UserError: they are missing, damaged, another run's, or not of the model and data of the last training.
+        UserError: they are damaged, another run's, or not of the model and data of the last training.
+        OSError: there is no permission to read them.
     """
     from safetensors import SafetensorError, safe_open
 
     path, again = results / RUNS / run / PREDICTIONS, "delete it and predict the run again"
+    if not _there(path):
+        return None
+    path.open("rb").close()  # the library calls all errors of the system the same
     try:
         with safe_open(path, framework="np") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; predict the run first") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: damaged or no predictions ({error}); {again}") from None
     if missing := set(REQUIRED) - tensors.keys() or {"run", "dataset"} - metadata.keys():
@@ -129,10 +131,17 @@ def difference(old: Any, new: Any, place: str = "") -> str | None:
     return f"{place.rstrip('.')} was {old!r}, now it is {new!r}"
 
 
-def _of_run(path: Path, run: str, again: str) -> dict[str, Any] | None:
+def _there(path: Path) -> bool:
+    """Whether a file is there. `Path.exists`, in newer versions of Python, says no where one may not look."""
     try:
-        path.stat()  # not `exists`, which takes what may not be looked at for missing in some versions of Python
+        path.stat()
     except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _of_run(path: Path, run: str, again: str) -> dict[str, Any] | None:
+    if not _there(path):
         return None
     found = read_json(path)
     if found.get("run") != run:

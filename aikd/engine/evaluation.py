@@ -16,7 +16,10 @@ def evaluate(run: str, results: Path, bins: int, folds: int) -> None:
         UserError: the predictions are missing, damaged, not of this run's last training, or not finite.
     """
     folder = results / RUNS / run
-    tensors, metadata = read_predictions(results, run)
+    predictions = read_predictions(results, run)
+    if predictions is None:
+        raise UserError(f"{folder / PREDICTIONS}: no such file; predict the run first")
+    tensors, metadata = predictions
     holdout = None
     if "holdout_logits" in tensors:
         holdout = (tensors["holdout_logits"], tensors["holdout_labels"])

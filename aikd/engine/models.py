@@ -50,19 +50,21 @@ def load_trained(results: Path, settings: dict[str, Any], prepared: Prepared) ->
 
     Raises:
         UserError: there is none, or it is not, bit for bit, the one that was trained with these settings.
+        OSError: there is no permission to read it.
     """
     run = settings["run"]
     path, again = results / RUNS / run / MODEL, f"delete it and train {run} again"
     model = build(settings["model"], prepared.manifest["classes"], prepared.channels)
     try:
+        digest = file_digest(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such model; train {run} first") from None
+    try:
         with safetensors.safe_open(path, framework="np") as file:
             found = (file.metadata() or {}).get("run")
         if found != run:
             raise UserError(f"{path}: holds the weights of {found}, not of {run}; {again}")
-        digest = file_digest(path)
         model.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such model; train {run} first") from None
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not the weights of {run} ({reason}); {again}") from None
@@ -81,7 +83,7 @@ def load_superior(results: Path, settings: dict[str, Any], prepared: Prepared) -
         UserError: it is not there, or is another run.
     """
     folder = results / RUNS / settings["superior"]
-    if not (folder / SUMMARY).exists():
+    if read_summary(results, settings["superior"]) is None:
         raise UserError(f"{folder}: no trained run; {settings['run']} learns from it, so train it first")
     found = trained_settings(results, settings["superior"])
     wanted = settings | {"run": settings["superior"]}

@@ -73,10 +73,10 @@ def read_features(results: Path, run: str) -> Features | None:
     Raises:
         UserError: `predictions.safetensors` is broken, not of the run's last training, or cannot be drawn.
     """
-    path = run_file(results, run, PREDICTIONS)
-    if not path.exists():
+    path, found = run_file(results, run, PREDICTIONS), read_predictions(results, run)
+    if found is None:
         return None
-    tensors, _ = read_predictions(results, run)
+    tensors, _ = found
     features, labels = tensors["features"].astype(np.float32), tensors["labels"]
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise UserError(f"{path}: found features {list(features.shape)} but labels {list(labels.shape)}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from aikd.errors import UserError
-from aikd.files import write_text
+from aikd.files import write_together
 from aikd.metrics import ReliabilityBins
 from aikd.records import read_metrics, read_summary, same_training
 from aikd.study.layout import METRICS, RUNS, SUMMARY
@@ -140,11 +140,11 @@ def costs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
     not say of itself is missing.
 
     Raises:
-        UserError: not the path of a run, or a file that is not JSON.
+        UserError: not the path of a run, or a file that is broken or another run's.
     """
     rows = []
     for path in paths:
-        summary = _entry(run_file(results, path, SUMMARY))
+        summary = read_summary(results, path)
         noted = {column: _noted(summary, *keys) for column, keys in _COSTS.items()}
         rows.append({"run": Run.from_path(path).path} | noted)
     frame = pd.DataFrame(rows, columns=["run", *_COSTS])
@@ -199,14 +199,9 @@ def _training(results: Path, run: str) -> dict[str, Any]:
 
 
 def write_all_runs(results: Path, paths: Sequence[str], out: Path) -> None:
-    """Writes `all_runs` and `costs` as the CSV files of these names into `out`."""
-    write_csv(all_runs(results, paths), out / "all_runs.csv")
-    write_csv(costs(results, paths), out / "costs.csv")
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Writes a table as `csv_text`, whole or not at all."""
-    write_text(path, csv_text(frame))
+    """Writes `all_runs` and `costs` as the CSV files of these names into `out`, both or none."""
+    frames = {"all_runs.csv": all_runs(results, paths), "costs.csv": costs(results, paths)}
+    write_together({out / name: csv_text(frame).encode() for name, frame in frames.items()})
 
 
 def csv_text(frame: pd.DataFrame) -> str:

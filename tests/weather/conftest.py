@@ -17,6 +17,7 @@ from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study
 from aikd.study.specs import Cell, CurvesSpec, Line, Row, TableSpec, TsneColumn, TsneSpec
+from tests.conftest import DIGITS
 from tests.weather import rooms
 
 EPOCHS = 4
@@ -85,8 +86,7 @@ class Project:
 
     def collect(self) -> list[str]:
         runs = json.dumps({"runs": RUNS})
-        to = str(self.results / "all_runs.csv")
-        return ["collect", "--runs", runs, "--results", str(self.results), "--to", to]
+        return ["collect", "--runs", runs, "--results", str(self.results), "--to", str(self.results)]
 
     def spec(self, kind: str, spec: Any) -> list[str]:
         return ["--spec", json.dumps({"kind": kind} | spec.to_json())]
@@ -102,7 +102,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (80, 3, 8, 8), dtype=np.uint8), np.arange(80) % 10
     splits: Any = {"train": (images[:40], labels[:40]), "test": (images[40:], labels[40:])}
-    write_prepared(project.data / "digits", "digits", [str(digit) for digit in range(10)], splits, {})
+    write_prepared(project.data / DIGITS, "digits", [str(digit) for digit in range(10)], splits, {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIKD_DEVICE", "cpu")
         for run in RUNS:

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from aikd.cli import main
 from aikd.records import content_digest
+from tests.conftest import DIGITS
 from tests.weather.conftest import BASELINE, OTHER, STUDENT, Project, Refused
 from tests.weather.rooms import files
 
@@ -108,7 +109,7 @@ def test_nobody_learns_from_a_damaged_superior_model(project: Project, unchanged
 
 
 def test_a_run_predicts_no_other_data_than_it_was_trained_on(project: Project, unchanged: Any) -> None:
-    path = project.data / "digits" / "manifest.json"
+    path = project.data / DIGITS / "manifest.json"
     edit(path, mean=[0.5, 0.5, 0.5])
     for command in (PREDICT, lambda project: project.train(STUDENT)):
         said = unchanged(command)

@@ -1,6 +1,7 @@
 """A disk without room: one message that names the file, everything old untouched, nothing half-written left."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -16,9 +17,10 @@ from aikd.cli import main
 from aikd.engine import jobs, store
 from aikd.engine.sources.packing import _Blob
 from aikd.engine.state import States
-from aikd.engine.store import save
+from aikd.engine.store import UNFINISHED, saving
 from aikd.engine.training import Trainer
 from aikd.files import replacing, write_json, write_text
+from tests.conftest import DIGITS, DIGITS_SETTINGS
 from tests.engine.archive_server import (
     CONTENT,
     NAME,
@@ -39,7 +41,7 @@ OUTPUTS: dict[str, tuple[Callable[[Project], list[str]], tuple[str, ...]]] = {
     "metrics": (lambda p: p.calibrate(BASELINE), (f"runs/{BASELINE}/metrics.json",)),
     "table": (Project.table, tuple(f"tables/table_2.{form}" for form in ("tex", "csv", "md"))),
     "figure": (Project.curves, tuple(f"figures/figure_7b.{form}" for form in ("pdf", "png"))),
-    "all_runs": (Project.collect, ("all_runs.csv",)),
+    "all_runs": (Project.collect, ("all_runs.csv", "costs.csv")),
 }
 
 
@@ -170,19 +172,19 @@ def test_training_does_not_begin_where_there_is_no_room_at_all(
 def test_prepared_data_come_whole_or_without_a_manifest(
     room: Room, refused: Refused, tmp_path: Path, size: int
 ) -> None:
-    settings = '{"name": "digits", "source": {}, "counts": {}, "sides": {}}'
-    command = ["prepare", "--settings", settings, "--data", str(room.folder)]
+    command = ["prepare", "--settings", json.dumps(DIGITS_SETTINGS), "--data", str(room.folder)]
     room.refuse(size)
     said = refused(command)
     room.relent()
     path = Path(said.partition(": ")[0])
     assert said == f"{path}: {room.reason}"
-    assert path.parent == room.folder / "digits"
+    assert path.parent == room.folder / DIGITS
     left = files(room.folder)
-    assert not [name for name in left if Path(name).name.startswith(".") or name.endswith("manifest.json")]
+    assert not [name for name in left if name.endswith("manifest.json")]
+    assert not [name for name in left if Path(name).name.startswith(".") and not name.endswith(UNFINISHED)]
     assert main(command) == 0
-    for name, content in left.items():
-        assert (room.folder / name).read_bytes() == content
+    arrays = [name for name in left if not name.endswith(UNFINISHED)]
+    assert all((room.folder / name).read_bytes() == left[name] for name in arrays)
 
 
 def test_a_manifest_without_room_is_named(
@@ -195,10 +197,14 @@ def test_a_manifest_without_room_is_named(
         original(*arguments)
 
     monkeypatch.setattr(store, "write_json", write)
-    settings = '{"name": "digits", "source": {}, "counts": {}, "sides": {}}'
-    said = refused(["prepare", "--settings", settings, "--data", str(room.folder)])
-    assert said == f"{room.folder}/digits/manifest.json: {room.reason}"
-    assert len(files(room.folder)) == 4
+    said = refused(["prepare", "--settings", json.dumps(DIGITS_SETTINGS), "--data", str(room.folder)])
+    assert said == f"{room.folder / DIGITS}/manifest.json: {room.reason}"
+    assert len([name for name in files(room.folder) if name.endswith(".npy")]) == 4
+
+
+def save(path: Path, array: Any) -> None:
+    with saving(path, array):
+        pass
 
 
 def test_an_array_keeps_its_old_content(room: Room) -> None:

@@ -156,5 +156,5 @@ def test_results_are_for_those_for_whom_the_user_s_umask_is(
     finally:
         os.umask(before)
     written = [path for path in project.results.rglob("*") if path.is_file()]
-    assert len(written) == 2 * 5 + 3 + 2 + 1
+    assert len(written) == 2 * 5 + 3 + 2 + 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o666 & ~umask}

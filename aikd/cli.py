@@ -31,9 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Somebody read only the first lines (`aikd schema | head`); nothing is left to flush into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (UserError, OSError) as error:
-        # OSError: a full disk, a missing permission; the system's own words name the file.
+    except UserError as error:
         print(f"aikd {options.name}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # A full disk, a missing permission: the system's own words.
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"aikd {options.name}: {text}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,15 +1,46 @@
 """Files that are either whole or not there."""
 
 import errno
+import glob
 import json
 import os
 import re
+import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from aikd.errors import UserError
+
+NO_ROOM = {
+    errno.ENOSPC: "no room, the disk is full",
+    errno.EDQUOT: "no room, the disk quota is used up",
+    errno.EFBIG: "no room, the limit on the size of files is reached",
+}
+"""What the system answers where nothing more can be written, in words."""
+
+ABANDONED = 24 * 3600.0
+"""Seconds after which a temporary file that nobody has touched is no longer being written."""
+
+
+@contextmanager
+def naming(path: Path, *aliases: Path) -> Iterator[None]:
+    """Within, an `OSError` for want of room says so and names `path`; so does any that names one of `aliases`.
+
+    The system itself names no file where writing fails, but only where opening does.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror in NO_ROOM.values():  # it is named already
+            raise
+        if error.errno in NO_ROOM:
+            raise OSError(error.errno, NO_ROOM[error.errno], str(path)) from error
+        if error.filename in map(str, aliases):
+            raise OSError(error.errno, f"cannot be written ({error.strerror})", str(path)) from error
+        raise
 
 
 @contextmanager
@@ -18,27 +49,41 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Whatever happens in between, `path` holds the old content or the new, never a part of it. The folder is made
     if need be; the temporary file keeps the suffix, by which some writers choose their format.
+
+    Raises:
+        OSError: there is no room or no permission; names `path`, at which the old content still stands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        # Some writers make files that only their owner can read; results are for colleagues, too.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+    for abandoned in leftovers(path, untouched=ABANDONED):
+        abandoned.unlink(missing_ok=True)
+    # Chance, as processes on two machines, or threads of one process, may write the same file at once.
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}{path.suffix}")
+    with naming(path, temporary):
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            # What went wrong before is what matters, not that on a broken disk nothing can be removed either.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def leftovers(path: Path) -> list[Path]:
-    """Temporary files that processes killed while `replacing` `path` left beside it."""
-    name = re.compile(re.escape(f".{path.stem}.") + r"\d+" + re.escape(path.suffix))
-    return [file for file in path.parent.glob(".*") if name.fullmatch(file.name)]
+def leftovers(path: Path, untouched: float = 0.0) -> list[Path]:
+    """Temporary files that processes killed while `replacing` `path` left beside it.
+
+    Those of processes that still write are among them, unless the caller has the folder for itself, or asks only
+    for files that were not touched for so many seconds.
+    """
+    name = re.compile(re.escape(f".{path.stem}.") + "[0-9a-f]+" + re.escape(path.suffix))
+    found = []
+    for file in path.parent.glob(f".{glob.escape(path.stem)}.*"):
+        with suppress(FileNotFoundError):  # another process has just finished it
+            if name.fullmatch(file.name) and time.time() - file.stat().st_mtime >= untouched:
+                found.append(file)
+    return found
 
 
 def _sync_folder(folder: Path) -> None:
@@ -53,10 +98,22 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_together(contents: dict[Path, bytes]) -> None:
+    """Write several files atomically: no name is given before the content of all is on the disk."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            temporary = stack.enter_context(replacing(path))
+            temporary.write_bytes(content)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    write_together({path: content})
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from aikd.errors import UserError
-from aikd.files import leftovers, read_json, replacing, write_json, write_text
+from aikd.files import leftovers, read_json, replacing, write_json, write_text, write_together
 
 
 def names(folder: Path) -> list[str]:
@@ -108,6 +109,83 @@ def test_leftovers_are_what_a_killed_process_left_and_nothing_else(tmp_path: Pat
             (tmp_path / name).touch()
         assert leftovers(path) == expected
     assert leftovers(path) == []
+
+
+def test_abandoned_temporary_files_go_with_the_next_writing_and_young_ones_stay(tmp_path: Path) -> None:
+    path = tmp_path / "table[1].csv"
+    old, young, other = (
+        tmp_path / f".{name}.csv" for name in ("table[1].4711", "table[1].abc123", "table1.4711")
+    )
+    for file in (old, young, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (time.time() - 25 * 3600,) * 2)
+    write_text(path, "new")
+    assert sorted(names(tmp_path)) == sorted([young.name, other.name, path.name])
+
+
+def test_writers_of_one_file_at_the_same_time_do_not_meet(tmp_path: Path) -> None:
+    """Two threads, or two processes of the same number on two machines: the last one to finish wins, whole."""
+    path = tmp_path / "table.csv"
+    with replacing(path) as first:
+        first.write_text("first, longer")
+        with replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first, longer"
+    assert names(tmp_path) == ["table.csv"]
+
+
+def test_the_umask_which_all_threads_share_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        os, "umask", lambda _: pytest.fail("another thread's file would have other permissions")
+    )
+    write_text(tmp_path / "file.txt", "new")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_files_written_together_all_stay_old_where_one_cannot_be_written(tmp_path: Path, place: int) -> None:
+    paths = [tmp_path / name for name in ("one", "two", "three")]
+    write_together(dict.fromkeys(paths, b"old"))
+    lost = tmp_path / "lost" / "file"
+    lost.parent.write_text("a file where the folder should be")
+    order = [*paths[:place], lost, *paths[place:]]
+    with pytest.raises(FileExistsError):
+        write_together(dict.fromkeys(order, b"new"))
+    assert [path.read_bytes() for path in paths] == [b"old"] * 3
+    assert sorted(names(tmp_path)) == ["lost", "one", "three", "two"]
+
+
+def test_an_error_is_not_hidden_by_what_cannot_be_tidied_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "file") as temporary:
+        write_half(temporary)
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(temporary: Path, _: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(temporary))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match=r"cannot be written \(Read-only file system\)") as error:
+        write_text(path, "new")
+    assert (error.value.errno, error.value.filename) == (errno.EROFS, str(path))
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "file"):
+        (tmp_path / "archive.tgz").read_bytes()
+    assert error.value.filename == str(tmp_path / "archive.tgz")
 
 
 def test_a_reader_that_holds_the_old_file_keeps_it(tmp_path: Path) -> None:

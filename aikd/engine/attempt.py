@@ -11,6 +11,7 @@ from aikd.engine.signals import handling
 from aikd.engine.state import Snapshot, States
 from aikd.engine.training import Trainer
 from aikd.errors import Interrupted, UserError
+from aikd.records import difference
 
 FORMAT = 1
 """Raised by hand when states are to be laid out in another way: those of before are then left aside."""
@@ -138,18 +139,3 @@ class Attempt:
 
     def _say(self, text: str) -> None:
         print(f"{self.run}: {text}", file=sys.stderr, flush=True)
-
-
-def difference(old: Any, new: Any, place: str = "") -> str | None:
-    """The first place at which two pieces of JSON differ, in words; None if they are equal."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            if key not in old or key not in new:
-                return f"{place}{key} is {'new' if key in new else 'gone'}"
-            if found := difference(old[key], new[key], f"{place}{key}."):
-                return found
-        return None
-    # 1 == 1.0 == True in Python; here they are different settings.
-    if type(old) is type(new) and old == new:
-        return None
-    return f"{place.rstrip('.')} was {old!r}, now it is {new!r}"

@@ -1,7 +1,5 @@
 """The jobs that need a device: train a run, predict with it."""
 
-import hashlib
-import json
 import sys
 import time
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 import torch
 
-from aikd.engine.adoption import LEFT_BEHIND, fingerprint
+from aikd.engine.adoption import LEFT_BEHIND
 from aikd.engine.attempt import Attempt
 from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
@@ -22,6 +20,7 @@ from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
 from aikd.files import leftovers, write_json
+from aikd.records import file_digest, read_summary
 from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.resolve import RECIPE_VERSION
@@ -58,11 +57,11 @@ def train(
     started = time.monotonic()
     _check_settings(settings)
     prepared = _open_data(settings, data)
-    superior, identity = None, {"settings": settings, "inputs": {"data": _data_digest(prepared)}}
+    superior, identity = None, {"settings": settings, "inputs": {"data": prepared.digest}}
     if settings["superior"]:
-        source = results / RUNS / settings["superior"]
-        superior = load_superior(source, settings, prepared)
-        identity["inputs"]["superior"] = fingerprint(source)
+        _check_data(results, settings["superior"], prepared)
+        superior = load_superior(results, settings, prepared)
+        identity["inputs"]["superior"] = file_digest(results / RUNS / settings["superior"] / MODEL)
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
@@ -70,17 +69,11 @@ def train(
         trainer = Trainer(settings, prepared, superior, choose_device(), evaluate_every)
         attempt = Attempt(folder, identity, trainer, save_every, started)
         _train(trainer, attempt)
-        save_model(folder / MODEL, trainer.student, settings["run"])
+        model = save_model(folder / MODEL, trainer.student, settings["run"])
         write_history(folder / HISTORY, trainer.history)
-        write_json(folder / SUMMARY, _summary(trainer, attempt, gpu))
+        write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
         attempt.states.remove()
         _leave_predictions(folder, trainer, prepared)
-
-
-def _data_digest(prepared: Prepared) -> str:
-    """SHA-256 of all that training takes from a prepared set: its arrays, which have their own, and its moments."""
-    taken = {key: prepared.manifest[key] for key in ("arrays", "mean", "std")}
-    return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
 
 
 def _tidy(folder: Path) -> None:
@@ -105,15 +98,19 @@ def _train(trainer: Trainer, attempt: Attempt) -> None:
 
 
 def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> None:
-    settings = trainer.settings
+    settings, precision = trainer.settings, trainer.precision
     try:
-        holdout = holdout_data(settings, prepared, trainer.precision)
-        write_predictions(
-            folder / LEFT_BEHIND, trainer.student, settings, trainer.test, holdout, trainer.precision
-        )
+        holdout = holdout_data(settings, prepared, precision)
+        path, origin = folder / LEFT_BEHIND, _origin(folder, prepared)
+        write_predictions(path, trainer.student, settings, trainer.test, holdout, precision, origin)
     except OSError as error:
         # `aikd predict` does without; a training run is not lost over it.
         print(f"{settings['run']}: predictions were not left behind ({error})", file=sys.stderr)
+
+
+def _origin(folder: Path, prepared: Prepared) -> dict[str, str]:
+    """What predictions are of: the model in a run's folder, and the data."""
+    return {"model": file_digest(folder / MODEL), "data": prepared.digest}
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
@@ -147,6 +144,7 @@ def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, A
     return {
         "run": settings["run"],
         "settings": settings,
+        **attempt.identity["inputs"],
         "epochs": len(history),
         "images": len(trainer.train),
         "parameters": sum(p.numel() for p in trainer.student.parameters()),
@@ -176,13 +174,16 @@ def predict(run: str, results: Path, data: Path) -> None:
         UserError: the model is missing or damaged, or the data is not that of the run.
     """
     folder, device = results / RUNS / run, choose_device()
-    settings = trained_settings(folder)
+    settings = trained_settings(results, run)
     prepared = _open_data(settings, data)
-    model = load_trained(folder, settings, prepared)
+    _check_data(results, run, prepared)
+    model = load_trained(results, settings, prepared)
     precision = Precision(settings["recipe"]["precision"], device, settings["recipe"]["channels_last"])
     test = test_data(settings, prepared, precision)
     holdout = holdout_data(settings, prepared, precision)
-    write_predictions(folder / PREDICTIONS, model, settings, test, holdout, precision)
+    write_predictions(
+        folder / PREDICTIONS, model, settings, test, holdout, precision, _origin(folder, prepared)
+    )
     (folder / LEFT_BEHIND).unlink(missing_ok=True)
 
 
@@ -205,3 +206,13 @@ def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
                 f"needs {settings['data'][key]!r}"
             )
     return prepared
+
+
+def _check_data(results: Path, run: str, prepared: Prepared) -> None:
+    """Refuse data that was prepared otherwise than what the run was trained on."""
+    trained = (read_summary(results, run) or {}).get("data", prepared.digest)
+    if trained != prepared.digest:
+        raise UserError(
+            f"{prepared.folder / MANIFEST}: found data {prepared.digest[:16]}…, but {run} was trained on "
+            f"{trained[:16]}…; prepare the data as it was, or train the run again"
+        )

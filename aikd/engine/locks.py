@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from aikd.errors import UserError
+from aikd.files import naming
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 """What a file system without locks answers, as some of clusters do."""
@@ -29,14 +30,16 @@ def exclusive(path: Path, waiting: Callable[[str], None] | None = None) -> Itera
 
     Raises:
         UserError: another process has it.
+        OSError: there is no room, or no permission.
     """
     lock = path / LOCK if path.is_dir() else path.with_name(f".{path.name}{LOCK}")
     file, held = _locked(lock, path, waiting)
     with file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
         try:
+            with naming(lock):
+                # Not through the buffer, which would try once more when it is closed, after hours of work.
+                file.truncate(0)
+                os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield held
         finally:
             # Safe while it is held: who opened the file before it went sees that it is no longer the one by that name.

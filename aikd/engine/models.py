@@ -1,71 +1,91 @@
 """Trained networks on disk: weights as safetensors, next to the summary that says what they are."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import safetensors
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from aikd.engine.store import Prepared
 from aikd.errors import UserError
-from aikd.files import read_json, replacing
+from aikd.files import write_bytes
 from aikd.models import build
-from aikd.study.layout import MODEL, SUMMARY
+from aikd.records import file_digest, read_summary
+from aikd.study.layout import MODEL, RUNS, SUMMARY
 
 
-def save_model(path: Path, model: nn.Module, run: str) -> None:
-    """Write a network's weights, atomically."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(weights, temporary, metadata={"run": run})
-
-
-def trained_settings(folder: Path) -> dict[str, Any]:
-    """The resolved settings of the run trained in `folder`.
+def save_model(path: Path, model: nn.Module, run: str) -> str:
+    """Write a network's weights, atomically; returns the SHA-256 of the file.
 
     Raises:
-        UserError: there is no summary, or it is damaged.
+        OSError: there is no room, or no permission.
     """
-    settings = read_json(folder / SUMMARY).get("settings")
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # In one piece from memory, as the library's own writer hides the system's error.
+    content = save(weights, {"run": run})
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def trained_settings(results: Path, run: str) -> dict[str, Any]:
+    """The resolved settings of a trained run.
+
+    Raises:
+        UserError: there is no summary, or it is damaged or another run's.
+    """
+    path = results / RUNS / run / SUMMARY
+    summary = read_summary(results, run)
+    if summary is None:
+        raise UserError(f"{path}: no such file; train {run} first")
+    settings = summary.get("settings")
     if not isinstance(settings, dict):
-        raise UserError(
-            f"{folder / SUMMARY}: holds no settings, so {MODEL} cannot be read; train the run again"
-        )
+        raise UserError(f"{path}: holds no settings, so {MODEL} cannot be read; train the run again")
     return settings
 
 
-def load_trained(folder: Path, settings: dict[str, Any], prepared: Prepared) -> nn.Module:
-    """The trained network in `folder`, on the CPU.
+def load_trained(results: Path, settings: dict[str, Any], prepared: Prepared) -> nn.Module:
+    """The trained network of the run with `settings`, on the CPU.
 
     Raises:
-        UserError: there is none, or it is not the network that the settings describe.
+        UserError: there is none, or it is not, bit for bit, the one that was trained with these settings.
+        OSError: there is no permission to read it.
     """
-    path = folder / MODEL
+    run = settings["run"]
+    path, again = results / RUNS / run / MODEL, f"delete it and train {run} again"
     model = build(settings["model"], prepared.manifest["classes"], prepared.channels)
+    try:
+        digest = file_digest(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such model; train {run} first") from None
     try:
         with safetensors.safe_open(path, framework="np") as file:
             found = (file.metadata() or {}).get("run")
-        if found != settings["run"]:
-            raise UserError(f"{path}: holds the weights of {found}, not of {settings['run']}; train it again")
+        if found != run:
+            raise UserError(f"{path}: holds the weights of {found}, not of {run}; {again}")
         model.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such model; train {settings['run']} first") from None
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not the weights of {settings['run']} ({reason}); train it again") from None
+        raise UserError(f"{path}: not the weights of {run} ({reason}); {again}") from None
+    # Versions of before wrote no hash.
+    if (trained := (read_summary(results, run) or {}).get("model", digest)) != digest:
+        raise UserError(
+            f"{path}: found SHA-256 {digest[:16]}…, but {SUMMARY} beside it is of {trained[:16]}…; {again}"
+        )
     return model
 
 
-def load_superior(folder: Path, settings: dict[str, Any], prepared: Prepared) -> nn.Module:
-    """The superior model S^Sup in `folder` for the run with `settings`: Baseline on the same data, model and seed.
+def load_superior(results: Path, settings: dict[str, Any], prepared: Prepared) -> nn.Module:
+    """The superior model S^Sup of the run with `settings`: Baseline on the same data, model and seed.
 
     Raises:
-        UserError: the folder holds another run, or none.
+        UserError: it is not there, or is another run.
     """
-    if not (folder / SUMMARY).exists():
+    folder = results / RUNS / settings["superior"]
+    if read_summary(results, settings["superior"]) is None:
         raise UserError(f"{folder}: no trained run; {settings['run']} learns from it, so train it first")
-    found = trained_settings(folder)
+    found = trained_settings(results, settings["superior"])
     wanted = settings | {"run": settings["superior"]}
     for key in ("run", "recipe_version", "data", "model", "recipe", "seed"):
         if found.get(key) != wanted[key]:
@@ -73,4 +93,4 @@ def load_superior(folder: Path, settings: dict[str, Any], prepared: Prepared) ->
                 f"{folder}: the superior model of {settings['run']} must have {key} {wanted[key]}, "
                 f"this one was trained with {found.get(key)}; train it again"
             )
-    return load_trained(folder, found, prepared)
+    return load_trained(results, found, prepared)

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from aikd.engine.adoption import fingerprint
 from aikd.engine.data import Images
 from aikd.engine.precision import Precision
-from aikd.files import replacing
+from aikd.files import write_bytes
 from aikd.models import logits_and_features
+from aikd.records import content_digest
 
 
 def write_predictions(
@@ -21,11 +21,19 @@ def write_predictions(
     test: Images,
     holdout: Images | None,
     precision: Precision,
+    origin: dict[str, str],
 ) -> None:
-    """Predict the evaluation set with the model that stands in the folder of `path`, and write the outputs there.
+    """Predict the evaluation set, and write the outputs to `path`.
 
     The file holds logits fp32 [N, C], penultimate features fp16 [N, F], labels int64 [N]; where the study holds
-    training images out, also `holdout_logits` and `holdout_labels`. Metadata: run, dataset, the model's SHA-256.
+    training images out, also `holdout_logits` and `holdout_labels`. Metadata: run, dataset, `origin`, and the
+    digest of the content.
+
+    Args:
+        origin: SHA-256 of the `model`, and digest of the `data`.
+
+    Raises:
+        OSError: there is no room, or no permission.
     """
     model = precision.place(model).eval()
     logits, features, labels = _outputs(model, test, precision)
@@ -35,10 +43,10 @@ def write_predictions(
     metadata = {
         "run": settings["run"],
         "dataset": settings["data"]["name"],
-        "model": fingerprint(path.parent),
+        **origin,
+        "content": content_digest({name: tensor.numpy() for name, tensor in tensors.items()}),
     }
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_bytes(path, save(tensors, metadata))
 
 
 def _outputs(model: nn.Module, images: Images, precision: Precision) -> tuple[Tensor, Tensor, Tensor]:

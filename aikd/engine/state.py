@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from aikd.files import replacing
+from aikd.files import write_bytes
 
 STATES = ".state"
 """Folder of the states within a run's. No rule of the workflow declares it, so it survives a failed attempt."""
@@ -69,9 +69,7 @@ class Snapshot:
             OSError: there is no room, or no permission; what stood there still does.
         """
         # In one piece from memory, as the library's own writer hides the system's error.
-        data = save(self.tensors, {"state": self.text, "sha256": self.digest()})
-        with replacing(path) as temporary:
-            temporary.write_bytes(data)
+        write_bytes(path, save(self.tensors, {"state": self.text, "sha256": self.digest()}))
 
     @classmethod
     def load(cls, path: Path) -> "Snapshot":

@@ -6,6 +6,7 @@ published lists.
 """
 
 import hashlib
+import json
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -110,6 +111,12 @@ class Prepared:
             if file not in arrays:
                 raise UserError(f"{folder / MANIFEST}: lacks arrays/{file}; prepare the data again")
         return cls(folder, manifest)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that runs take from it: its arrays, of which the manifest has theirs, and its moments."""
+        taken = {key: self.manifest[key] for key in ("arrays", "mean", "std")}
+        return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
 
     @property
     def channels(self) -> int:
@@ -241,8 +248,12 @@ def write_prepared(
 @contextmanager
 def saving(path: Path, array: NDArray[Any]) -> Iterator[dict[str, Any]]:
     """Write an array, which gets its name at the end; yields what the manifest says of it, as in `Facts`."""
+    array = np.ascontiguousarray(array)
     with replacing(path) as temporary:
-        np.save(temporary, array, allow_pickle=False)
+        with temporary.open("wb") as file:
+            # What `np.save` does, but for its own way to the disk, which hides the system's error.
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+            file.write(array.data)
         yield {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": _digest(array)}
 
 

@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 from aikd.engine.archives import Expected, Found, measure
 from aikd.errors import UserError
-from aikd.files import read_json, write_json
+from aikd.files import naming, read_json, write_json
 
 CHUNK = 1 << 18
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -158,7 +158,8 @@ class Part:
         self.resumed = False
         if not source.is_file():
             raise RefusedError("no such file")
-        shutil.copyfile(source, self.path)
+        with naming(self.path):
+            shutil.copyfile(source, self.path)
 
     def _fetch(self, url: str) -> None:
         """Transfer until the file is complete, with ever longer waits while nothing new arrives."""
@@ -231,7 +232,7 @@ class Part:
             write_json(self.note, {"url": url, "validator": _validator(response)})
         self.resumed = start > 0
         began, done = time.monotonic(), start
-        with self.path.open("ab") as file:
+        with naming(self.path), self.path.open("ab") as file:
             for piece in chain([first], pieces):
                 file.write(piece)
                 done += len(piece)

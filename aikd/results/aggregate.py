@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from aikd.errors import UserError
-from aikd.files import read_json, write_text
+from aikd.files import write_together
 from aikd.metrics import ReliabilityBins
+from aikd.records import read_metrics, read_summary, same_training
 from aikd.study.layout import METRICS, RUNS, SUMMARY
 from aikd.study.metrics import MetricName, Scheme
 from aikd.study.run import Run
@@ -39,11 +40,10 @@ def run_file(results: Path, run: str, name: str) -> Path:
     return results / RUNS / run / name
 
 
-def _entry(path: Path, *keys: str) -> Any:
-    """What a JSON file holds under nested keys; None where there is no file."""
-    if not path.exists():
+def _entry(path: Path, found: Any, *keys: str) -> Any:
+    """What a JSON file, of which the content was found, holds under nested keys; None where there is no file."""
+    if found is None:
         return None
-    found: Any = read_json(path)
     for depth, key in enumerate(keys):
         if not isinstance(found, dict) or key not in found:
             there = ", ".join(found) if isinstance(found, dict) else repr(found)
@@ -56,14 +56,15 @@ def metric_value(results: Path, run: str, metric: MetricName, scheme: Scheme = "
     """One metric of one run in its own unit (errors, ECE and gap: percent); None where the run has none.
 
     Raises:
-        UserError: `metrics.json` is broken, lacks the metric, or holds something that is not a finite number.
+        UserError: `metrics.json` is broken, not of the run's last training, lacks the metric, or holds something
+            that is not a finite number.
     """
-    path = run_file(results, run, METRICS)
+    path, found = run_file(results, run, METRICS), read_metrics(results, run)
     key = metric if scheme == "none" else f"{metric}_{scheme}"
-    value = _entry(path, "metrics", key)
-    if value is None and not path.exists():
+    value = _entry(path, found, "metrics", key)
+    if found is None:
         return None
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{path}: metrics.{key} must be a finite number, found {value!r}")
     return float(value)
 
@@ -72,11 +73,11 @@ def reliability_bins(results: Path, run: str, scheme: Scheme = "none") -> Reliab
     """The reliability diagram of one run; None where the run has no metrics.
 
     Raises:
-        UserError: `metrics.json` is broken or lacks the bins.
+        UserError: `metrics.json` is broken, not of the run's last training, or lacks the bins.
     """
-    path = run_file(results, run, METRICS)
-    stored = _entry(path, "bins", scheme)
-    if stored is None:
+    path, found = run_file(results, run, METRICS), read_metrics(results, run)
+    stored = _entry(path, found, "bins", scheme)
+    if found is None:
         return None
     try:
         return ReliabilityBins.from_json(stored)
@@ -110,8 +111,9 @@ def all_runs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
     differs between two runs of the same settings on the same machine: what does stands in `costs`.
 
     Raises:
-        UserError: not the path of a run, or a file that is broken.
+        UserError: not the path of a run, or a file that is broken or does not belong.
     """
+    same_training(results, paths)
     rows = [_identity(path) | _measured(results, path) | _training(results, path) for path in paths]
     columns = dict.fromkeys(name for row in rows for name in row if name not in _TRAINING)
     frame = pd.DataFrame(rows, columns=[*columns, *_TRAINING])
@@ -138,11 +140,11 @@ def costs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
     not say of itself is missing.
 
     Raises:
-        UserError: not the path of a run, or a file that is not JSON.
+        UserError: not the path of a run, or a file that is broken or another run's.
     """
     rows = []
     for path in paths:
-        summary = _entry(run_file(results, path, SUMMARY))
+        summary = read_summary(results, path)
         noted = {column: _noted(summary, *keys) for column, keys in _COSTS.items()}
         rows.append({"run": Run.from_path(path).path} | noted)
     frame = pd.DataFrame(rows, columns=["run", *_COSTS])
@@ -187,22 +189,21 @@ def _identity(path: str) -> dict[str, Any]:
 
 
 def _measured(results: Path, run: str) -> dict[str, Any]:
-    path = run_file(results, run, METRICS)
-    metrics = _entry(path, "metrics")
-    return {"images": _entry(path, "images")} | (metrics if metrics is not None else {})
+    path, found = run_file(results, run, METRICS), read_metrics(results, run)
+    return {"images": _entry(path, found, "images")} | (_entry(path, found, "metrics") or {})
 
 
 def _training(results: Path, run: str) -> dict[str, Any]:
-    path = run_file(results, run, SUMMARY)
-    return {column: _entry(path, *keys) for column, keys in _TRAINING.items()}
+    path, found = run_file(results, run, SUMMARY), read_summary(results, run)
+    return {column: _entry(path, found, *keys) for column, keys in _TRAINING.items()}
 
 
 def write_all_runs(results: Path, paths: Sequence[str], out: Path) -> None:
-    """Writes `all_runs` and `costs` as the CSV files of these names into `out`."""
-    write_csv(all_runs(results, paths), out / "all_runs.csv")
-    write_csv(costs(results, paths), out / "costs.csv")
+    """Writes `all_runs` and `costs` as the CSV files of these names into `out`, both or none."""
+    frames = {"all_runs.csv": all_runs(results, paths), "costs.csv": costs(results, paths)}
+    write_together({out / name: csv_text(frame).encode() for name, frame in frames.items()})
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Writes a table with every digit of its numbers and no index, whole or not at all."""
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+def csv_text(frame: pd.DataFrame) -> str:
+    """A table as CSV with every digit of its numbers and no index."""
+    return frame.to_csv(index=False, lineterminator="\n")

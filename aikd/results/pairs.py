@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aikd.errors import UserError
+from aikd.records import same_training
 from aikd.results import published
 from aikd.results.aggregate import summarise
 from aikd.results.intervals import confidence_interval, welch_p
@@ -38,6 +39,7 @@ def write_published(spec: TableSpecs, results: Path, data: Path, out: Path) -> l
     """
     if spec.published is None:
         raise UserError(f"{spec.name}: the study does not say which table of the paper it remakes")
+    same_training(results, spec.runs)
     sheets, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
     return write_forms(spec.name + PUBLISHED, with_origins(sheets, spec, results, data), frame, out)
 

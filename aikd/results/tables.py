@@ -9,8 +9,9 @@ from typing import Literal, Self
 import pandas as pd
 
 from aikd.errors import UserError
-from aikd.files import read_json, write_text
-from aikd.results.aggregate import Summary, seeds_text, summarise, write_csv
+from aikd.files import read_json, write_together
+from aikd.records import same_training
+from aikd.results.aggregate import Summary, csv_text, seeds_text, summarise
 from aikd.results.origins import with_origins
 from aikd.results.sheet import MISSING, Line, Printed, Sheet, to_latex, to_markdown
 from aikd.results.text import setting_label
@@ -29,19 +30,23 @@ def write_table(spec: TableSpecs, results: Path, data: Path, out: Path) -> list[
     there is printed as `--`.
 
     Raises:
-        UserError: a file that is read is broken or lacks a number.
+        UserError: a file that is read is broken, does not belong to its run or beside the others, or lacks a number.
     """
+    same_training(results, spec.runs)
     sheet, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
     return write_forms(spec.name, with_origins([sheet], spec, results, data), frame, out)
 
 
 def write_forms(name: str, sheets: Sequence[Sheet], frame: pd.DataFrame, out: Path) -> list[Path]:
     """Writes a table as LaTeX and Markdown, in one sheet or several, and as CSV; returns the three paths."""
-    tex, csv, md = (out / f"{name}.{kind}" for kind in ("tex", "csv", "md"))
-    write_text(tex, "\n".join(map(to_latex, sheets)))
-    write_csv(frame, csv)
-    write_text(md, "\n".join(map(to_markdown, sheets)))
-    return [tex, csv, md]
+    forms = {
+        "tex": "\n".join(map(to_latex, sheets)),
+        "csv": csv_text(frame),
+        "md": "\n".join(map(to_markdown, sheets)),
+    }
+    contents = {out / f"{name}.{kind}": text.encode() for kind, text in forms.items()}
+    write_together(contents)
+    return list(contents)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from torch import nn
 
 from aikd.engine import jobs
 from aikd.engine.adoption import LEFT_BEHIND
-from aikd.engine.evaluation import evaluate, read_predictions
+from aikd.engine.evaluation import evaluate
 from aikd.engine.models import load_superior
 from aikd.engine.store import Prepared, write_prepared
 from aikd.engine.training import Trainer
 from aikd.errors import UserError
 from aikd.models import build
+from aikd.records import content_digest, file_digest
 from tests.conftest import DIGITS
 
 Make = Callable[..., dict[str, Any]]
@@ -126,11 +127,16 @@ def test_history_of_aikd_adds_up_to_eq_8(results: Path) -> None:
     assert float(second["previous"]) < float(second["ce"]) / 2  # by then it is the divergence from S_{t-1}
 
 
-def test_summary_says_what_was_trained_and_where_it_comes_from(results: Path, make_settings: Make) -> None:
+def test_summary_says_what_was_trained_and_where_it_comes_from(
+    results: Path, digits: Prepared, make_settings: Make
+) -> None:
     found, rows = summary(results, AIKD), history(results, AIKD)
     settings = make_settings("aikd", **DATA)
     assert found["run"] == AIKD
     assert found["settings"] == settings
+    assert found["model"] == file_digest(folder(results, AIKD) / "model.safetensors")
+    assert found["superior"] == file_digest(folder(results, BASELINE) / "model.safetensors")
+    assert found["data"] == digits.digest
     assert (found["epochs"], found["images"], found["precision"]) == (2, 400, "fp32")
     assert found["parameters"] == sum(p.numel() for p in build(settings["model"], 10).parameters())
     assert found["final"]["test_error"] == float(rows[-1]["test_error"])
@@ -189,7 +195,13 @@ def test_predictions_are_a_direct_forward(results: Path, digits: Prepared, make_
     assert np.bincount(tensors["holdout_labels"]).tolist() == [3] * 10
     with safe_open(folder(results, AIKD) / "predictions.safetensors", framework="np") as file:
         model = hashlib.sha256((folder(results, AIKD) / "model.safetensors").read_bytes()).hexdigest()
-        assert file.metadata() == {"run": AIKD, "dataset": "digits", "model": model}
+        assert file.metadata() == {
+            "run": AIKD,
+            "dataset": "digits",
+            "model": model,
+            "data": digits.digest,
+            "content": content_digest(tensors),
+        }
 
 
 def test_held_out_images_are_training_images_that_were_not_trained_on(
@@ -205,7 +217,7 @@ def test_held_out_images_are_training_images_that_were_not_trained_on(
 def test_superior_model_is_the_baseline_run(results: Path, digits: Prepared, make_settings: Make) -> None:
     settings = make_settings("aikd", **DATA)
     assert settings["superior"] == BASELINE
-    superior = load_superior(folder(results, BASELINE), settings, digits)
+    superior = load_superior(results, settings, digits)
     expected = network(results, BASELINE, settings)
     with torch.no_grad():
         torch.testing.assert_close(superior.eval()(test_images(digits)), expected(test_images(digits)))
@@ -227,7 +239,7 @@ def test_training_again_writes_the_same_model(
     [
         (
             {"seed": 1},
-            "must have run digits/net/baseline/seed1, this one was trained with digits/net/baseline/seed0",
+            "baseline/seed1: no trained run; digits/net/aikd/seed1 learns from it",
         ),
         ({"epochs": 3}, "must have recipe .*'epochs': 3"),
         (
@@ -242,7 +254,7 @@ def test_superior_model_of_another_training_is_refused(
 ) -> None:
     settings = make_settings("aikd", **(DATA | changed))
     with pytest.raises(UserError, match=message):
-        load_superior(folder(results, BASELINE), settings, digits)
+        load_superior(results, settings, digits)
 
 
 def test_superior_model_of_another_size_is_refused(
@@ -251,14 +263,15 @@ def test_superior_model_of_another_size_is_refused(
     settings = make_settings("aikd", **DATA)
     wider = settings | {"model": settings["model"] | {"width": 8}}
     with pytest.raises(UserError, match=r"must have model .*'width': 8.* trained with .*'width': 4"):
-        load_superior(folder(results, BASELINE), wider, digits)
+        load_superior(results, wider, digits)
 
 
 def test_another_run_in_place_of_the_superior_is_refused(
-    results: Path, digits: Prepared, make_settings: Make
+    copied: Path, digits: Prepared, make_settings: Make
 ) -> None:
-    with pytest.raises(UserError, match=f"must have run {BASELINE}, this one was trained with {AIKD}"):
-        load_superior(folder(results, AIKD), make_settings("aikd", **DATA), digits)
+    shutil.copy(folder(copied, AIKD) / "train.json", folder(copied, BASELINE))
+    with pytest.raises(UserError, match=rf"{BASELINE}/train\.json: is of the run {AIKD}, not of {BASELINE}"):
+        load_superior(copied, make_settings("aikd", **DATA), digits)
 
 
 def test_missing_superior_is_named(data: Path, tmp_path: Path, make_settings: Make) -> None:
@@ -334,7 +347,7 @@ def test_predictions_of_another_kind_are_refused(copied: Path) -> None:
         folder(copied, AIKD) / "predictions.safetensors"
     )
     with pytest.raises(UserError, match=r"predictions\.safetensors: lacks features, labels, logits"):
-        read_predictions(folder(copied, AIKD) / "predictions.safetensors")
+        evaluate(AIKD, copied, 15, 5)
 
 
 def test_predictions_of_another_run_are_refused(copied: Path) -> None:

@@ -1,8 +1,6 @@
 """Whole and well-formed files in the wrong place: refused by name, because wrong numbers would look like right ones."""
 
-import os
 import shutil
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from aikd.cli import main
 from aikd.engine import jobs
 from aikd.engine.store import Prepared
 from aikd.errors import UserError
-from aikd.files import replacing
 from tests.conftest import DIGITS
 
 Make = Callable[..., dict[str, Any]]
@@ -66,13 +63,3 @@ def test_an_edited_recipe_is_checked_before_training(
     settings["recipe"] = settings["recipe"] | {key: value}
     with pytest.raises(UserError, match=rf"--settings: recipe\.{key}: found"):
         jobs.train(settings, tmp_path, data, evaluate_every=1)
-
-
-def test_results_have_the_permissions_that_the_user_s_umask_gives(tmp_path: Path) -> None:
-    before = os.umask(0o027)
-    try:
-        with replacing(tmp_path / "file") as temporary:
-            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640

@@ -18,6 +18,7 @@ from aikd.engine.state import Snapshot, States
 from aikd.engine.store import write_prepared
 from aikd.engine.training import Row, Trainer
 from aikd.errors import Interrupted, UserError
+from aikd.records import file_digest
 from tests.conftest import DIGITS
 from tests.engine.resuming import (
     EPOCHS,
@@ -244,10 +245,16 @@ def test_a_state_of_other_data_or_another_superior_is_left_aside(
     images[::2] = 255
     splits: Any = {"train": (images[:41], labels[:41]), "test": (images[41:], labels[41:])}
     write_prepared(tmp_path / "other" / DIGITS, "digits", [str(digit) for digit in range(10)], splits, {})
+    with pytest.raises(UserError, match=r"manifest\.json: found data .*baseline/seed0 was trained on"):
+        jobs.train(chosen, results, tmp_path / "other", 1)
+    jobs.train(make_settings(**RECIPE), results, tmp_path / "other", 1)
     assert interrupt(chosen, results, tmp_path / "other", 1)
     assert "another training: inputs.data was " in capsys.readouterr().err
     path = results / "runs/digits/net/baseline/seed0/model.safetensors"
+    before = file_digest(path)
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    note = path.with_name("train.json")
+    note.write_text(note.read_text().replace(before, file_digest(path)))
     jobs.train(chosen, results, tmp_path / "other", 1)
     assert "another training: inputs.superior was " in capsys.readouterr().err
 

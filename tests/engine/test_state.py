@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from aikd.engine import locks
-from aikd.engine.attempt import difference
 from aikd.engine.locks import exclusive
 from aikd.engine.state import DamagedError, Snapshot, States
 from aikd.errors import UserError
+from aikd.records import difference
 
 TREE: dict[str, Any] = {
     "student": OrderedDict(weight=torch.arange(6.0).view(2, 3), tracked=torch.tensor(7)),

@@ -59,6 +59,7 @@ class Folder:
 
     def train(self, run: str, **summary: Any) -> Path:
         content = {
+            "run": run,
             "epochs": 300,
             "seconds": 12.25,
             "images_per_second": 1000 / 3,
@@ -78,7 +79,8 @@ class Folder:
         path = self.results / "runs" / run / "predictions.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {"features": np.asarray(features, np.float16), "labels": np.asarray(labels, np.int64)}
-        save_file(arrays, path, metadata={"run": run})
+        arrays["logits"] = np.zeros((len(labels), 10), np.float32)
+        save_file(arrays, path, metadata={"run": run, "dataset": "digits"})
         return path
 
     def manifest(self, dataset: str, **facts: Any) -> Path:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aikd.errors import UserError
-from aikd.results.aggregate import all_runs, costs, seeds_text, summarise, write_all_runs, write_csv
+from aikd.results.aggregate import all_runs, costs, seeds_text, summarise, write_all_runs
 from aikd.study.specs import Cell
 
 SEEDS = tuple(f"digits/preact_resnet18/pskd/seed{seed}" for seed in range(3))
@@ -44,10 +44,13 @@ def test_scheme_chooses_the_calibrated_metric(folder):
     [
         ("{", "not readable JSON"),
         ("[1]", "expected a JSON object"),
-        ({}, "metrics is missing"),
-        ({"metrics": {"f1": 0.5}}, "metrics.ece is missing; found f1"),
-        ({"metrics": {"ece": None}}, "metrics.ece must be a finite number"),
-        ('{"metrics": {"ece": NaN}}', "metrics.ece must be a finite number"),
+        ({"metrics": {"ece": 1.0}}, f"is of the run None, not of {SEEDS[0]}"),
+        ({"run": SEEDS[1], "metrics": {"ece": 1.0}}, f"is of the run {SEEDS[1]}, not of {SEEDS[0]}"),
+        ({"run": SEEDS[0]}, "metrics is missing"),
+        ({"run": SEEDS[0], "metrics": {"f1": 0.5}}, "metrics.ece is missing; found f1"),
+        ({"run": SEEDS[0], "metrics": {"ece": None}}, "metrics.ece must be a finite number"),
+        ({"run": SEEDS[0], "metrics": {"ece": True}}, "metrics.ece must be a finite number"),
+        ({"run": SEEDS[0], "metrics": {"ece": math.nan}}, "metrics.ece must be a finite number"),
     ],
 )
 def test_broken_metrics_are_an_error_that_names_the_file(folder, content, message):
@@ -137,13 +140,3 @@ def test_broken_training_summary_is_an_error_that_names_the_file(folder):
     with pytest.raises(UserError, match=r"best\.epoch is missing") as raised:
         all_runs(folder.results, SEEDS)
     assert str(path) in str(raised.value)
-
-
-def test_nothing_is_left_behind_when_writing_fails(folder):
-    folder.out.mkdir()
-    (folder.out / "runs.csv").write_text("old")
-    frame = pd.DataFrame({"text": ["\ud800"]})  # cannot be encoded
-    with pytest.raises(UnicodeEncodeError):
-        write_csv(frame, folder.out / "runs.csv")
-    assert [path.name for path in folder.out.iterdir()] == ["runs.csv"]
-    assert (folder.out / "runs.csv").read_text() == "old"

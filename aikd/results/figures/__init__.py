@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from aikd.records import same_training
 from aikd.results.figures import curves, heatmap, reliability, style, tsne
 from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, ReliabilitySpec, TsneSpec
 
@@ -12,8 +13,10 @@ def write_figure(spec: FigureSpecs, results: Path, out: Path) -> list[Path]:
     """Writes `<name>.pdf` and `<name>.png` into `out` and returns their paths.
 
     Raises:
-        UserError: none of the figure's runs is there, or a file that is read is broken.
+        UserError: none of the figure's runs is there, or a file that is read is broken, or does not belong to its
+            run or beside the others.
     """
+    same_training(results, spec.runs)
     with style.styled():
         return style.save(draw(spec, results), out, spec.name)
 

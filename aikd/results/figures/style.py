@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from aikd.errors import UserError
-from aikd.files import replacing
+from aikd.files import write_together
 from aikd.study.layout import RUNS
 
 RC: dict[str, Any] = {
@@ -86,9 +87,10 @@ def nothing_to_draw(name: str, results: Path) -> UserError:
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:
     """Writes `<name>.pdf` and `<name>.png` into `out`, without dates in them, and returns their paths."""
-    paths = []
+    contents = {}
     for kind, metadata in {"pdf": {"CreationDate": None}, "png": {"Software": None}}.items():
-        paths.append(out / f"{name}.{kind}")
-        with replacing(paths[-1]) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)
-    return paths
+        drawn = BytesIO()
+        figure.savefig(drawn, format=kind, metadata=metadata)
+        contents[out / f"{name}.{kind}"] = drawn.getvalue()
+    write_together(contents)
+    return list(contents)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from aikd.errors import UserError
+from aikd.records import read_predictions
 from aikd.results.aggregate import run_file
 from aikd.results.figures.style import WIDTH, look, nothing_to_draw
 from aikd.results.text import mathtext
@@ -71,31 +71,30 @@ def read_features(results: Path, run: str) -> Features | None:
     """Features and labels of a run; None where it has no predictions.
 
     Raises:
-        UserError: `predictions.safetensors` is broken, or lacks the features or labels.
+        UserError: `predictions.safetensors` is broken, not of the run's last training, or cannot be drawn.
     """
-    path = run_file(results, run, PREDICTIONS)
-    if not path.exists():
+    path, found = run_file(results, run, PREDICTIONS), read_predictions(results, run)
+    if found is None:
         return None
-    try:
-        with safe_open(path, framework="np") as file:
-            features, labels = file.get_tensor("features"), file.get_tensor("labels")
-    except SafetensorError as error:
-        raise UserError(
-            f"{path}: cannot read features and labels ({error}); delete it and make it again"
-        ) from None
-    if len(features) != len(labels):
-        raise UserError(f"{path}: found features of {len(features)} images but labels of {len(labels)}")
-    return Features(path, features.astype(np.float32), labels)
+    tensors, _ = found
+    features, labels = tensors["features"].astype(np.float32), tensors["labels"]
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise UserError(f"{path}: found features {list(features.shape)} but labels {list(labels.shape)}")
+    if not np.isfinite(features).all():
+        raise UserError(f"{path}: features are not finite, so no map can be made of them")
+    return Features(path, features, labels)
 
 
 def common_labels(runs: dict[str, Features]) -> Integers:
     """The labels [N], which all runs must share: they saw the same images in the same order.
 
     Raises:
-        UserError: the labels of two runs differ.
+        UserError: the labels of two runs differ, or the numbers of their features, as of two architectures.
     """
     first, *others = runs.values()
     for other in others:
+        if (f := first.features.shape[1]) != (g := other.features.shape[1]):
+            raise UserError(f"{first.path} and {other.path} hold {f} and {g} features; predict both again")
         if not np.array_equal(first.labels, other.labels):
             raise UserError(
                 f"{first.path} and {other.path} hold labels of different images; predict both again"

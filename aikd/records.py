@@ -1,0 +1,165 @@
+"""What a run leaves behind, and how its files show that they belong together.
+
+`train.json` holds the SHA-256 of the model and the digest of the data that it was trained on. Predictions carry both,
+and a digest of their own content; `metrics.json` carries the predictions' model. So whoever reads one of them sees
+without much work that it is whole, of this run, and of its last training.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aikd.errors import UserError
+from aikd.files import read_json
+from aikd.study.layout import METRICS, PREDICTIONS, RUNS, SUMMARY
+
+REQUIRED = ("logits", "features", "labels")
+"""Tensors that predictions have."""
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 of the names, types, shapes and bytes of NumPy arrays, in whatever order they come."""
+    found = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        found.update(f"\n{name} {array.dtype} {list(array.shape)}\n".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def read_summary(results: Path, run: str) -> dict[str, Any] | None:
+    """`train.json` of a run; None where there is none.
+
+    Raises:
+        UserError: it is damaged, or another run's.
+    """
+    return _of_run(results / RUNS / run / SUMMARY, run, "train that run again")
+
+
+def read_metrics(results: Path, run: str) -> dict[str, Any] | None:
+    """`metrics.json` of a run; None where there is none.
+
+    Raises:
+        UserError: it is damaged, another run's, or was measured on another model than the one last trained.
+    """
+    path = results / RUNS / run / METRICS
+    found = _of_run(path, run, "calibrate that run again")
+    if found is not None:
+        _check_training(path, found, ("model",), read_summary(results, run))
+    return found
+
+
+def read_predictions(results: Path, run: str) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """Tensors, as NumPy arrays, and metadata of a run's predictions; None where there are none.
+
+    Raises:
+        UserError: they are damaged, another run's, or not of the model and data of the last training.
+        OSError: there is no permission to read them.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path, again = results / RUNS / run / PREDICTIONS, "delete it and predict the run again"
+    if not _there(path):
+        return None
+    path.open("rb").close()  # the library calls all errors of the system the same
+    try:
+        with safe_open(path, framework="np") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: damaged or no predictions ({error}); {again}") from None
+    if missing := set(REQUIRED) - tensors.keys() or {"run", "dataset"} - metadata.keys():
+        raise UserError(f"{path}: lacks {', '.join(sorted(missing))}; {again}")
+    if metadata["run"] != run:
+        raise UserError(f"{path}: holds the predictions of {metadata['run']}, not of {run}; {again}")
+    # Versions of before wrote no digest; theirs is then as good as it was.
+    if metadata.get("content", digest := content_digest(tensors)) != digest:
+        raise UserError(f"{path}: damaged (its content is not what was written); {again}")
+    _check_training(path, metadata, ("model", "data"), read_summary(results, run))
+    return tensors, metadata
+
+
+def same_training(results: Path, runs: Iterable[str]) -> None:
+    """Refuse to set runs side by side that were not trained alike: half of them before the study was edited, say.
+
+    Runs of a data set must share its recipe, those of a model its size, and those that differ in their seed alone
+    all else, too. Runs without a summary are passed over.
+
+    Raises:
+        UserError: names the first setting that differs, and both runs.
+    """
+    first: dict[tuple[str, str], tuple[str, Any]] = {}
+    for run in runs:
+        settings = (read_summary(results, run) or {}).get("settings")
+        if not isinstance(settings, dict):
+            continue
+        for key, depth in _SHARED.items():
+            group = "/".join(run.split("/")[:depth])
+            other, theirs = first.setdefault((key, group), (run, settings.get(key)))
+            if change := difference(theirs, settings.get(key), f"{key}."):
+                raise UserError(
+                    f"{results / RUNS / run / SUMMARY}: not trained like {other}, beside which it is to stand: "
+                    f"{change}; train the one again that is not as the study says"
+                )
+
+
+_SHARED = {"recipe_version": 1, "data": 1, "recipe": 1, "model": 2, "settings": -1, "augmentation": -1}
+"""Settings of a run, and by how much of their paths the runs are told that must share them."""
+
+
+def difference(old: Any, new: Any, place: str = "") -> str | None:
+    """The first place at which two pieces of JSON differ, in words; None if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if key not in old or key not in new:
+                return f"{place}{key} is {'new' if key in new else 'gone'}"
+            if found := difference(old[key], new[key], f"{place}{key}."):
+                return found
+        return None
+    # 1 == 1.0 == True in Python; here they are different settings.
+    if type(old) is type(new) and old == new:
+        return None
+    return f"{place.rstrip('.')} was {old!r}, now it is {new!r}"
+
+
+def _there(path: Path) -> bool:
+    """Whether a file is there. `Path.exists`, in newer versions of Python, says no where one may not look."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _of_run(path: Path, run: str, again: str) -> dict[str, Any] | None:
+    if not _there(path):
+        return None
+    found = read_json(path)
+    if found.get("run") != run:
+        raise UserError(f"{path}: is of the run {found.get('run')}, not of {run}; delete it and {again}")
+    return found
+
+
+def _check_training(
+    path: Path, found: Mapping[str, Any], keys: tuple[str, ...], trained: Mapping[str, Any] | None
+) -> None:
+    """Refuse what was not made of the model and data that `train.json` names; one of before names none."""
+    for key in keys:
+        if trained and key in trained and found.get(key) != trained[key]:
+            raise UserError(
+                f"{path}: was made of the {key} {_short(found.get(key))}, but {SUMMARY} beside it is of "
+                f"{_short(trained[key])}; delete it and predict and calibrate the run again"
+            )
+
+
+def _short(digest: Any) -> str:
+    return f"{digest[:16]}…" if isinstance(digest, str) else "that it does not name"

@@ -85,7 +85,7 @@ def leased(run: str, share: int = 1) -> Iterator[str | None]:
     """
 
     def stop(number: int, frame: object) -> None:
-        raise Interrupted(f"{run}: interrupted before it had a GPU; the next attempt starts from there")
+        raise Interrupted(f"{run}: interrupted before it had a GPU; nothing was begun")
 
     with handling(stop):
         pool = _pool()

@@ -131,7 +131,7 @@ def test_waiting_ends_with_75_on_a_signal(
     said = second.communicate(timeout=60)[1]
     assert (second.returncode, said) == (
         75,
-        f"aikd {command[0]}: {RUN}: interrupted before it had a GPU; the next attempt starts from there\n",
+        f"aikd {command[0]}: {RUN}: interrupted before it had a GPU; nothing was begun\n",
     )
 
 

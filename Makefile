@@ -46,12 +46,13 @@ test: $(INSTALLED) ## run all tests
 	$(WITH_VENV) OMP_NUM_THREADS=1 pytest -n $(CORES) $(PYTEST_ARGS)
 
 # Snakemake's linter fails on whatever it complains about.
-lint: $(INSTALLED) ## check style, formatting, types and the workflow
+lint: $(INSTALLED) ## check style, formatting, types, the workflow and known advisories
 	$(WITH_VENV) ruff check .
 	$(WITH_VENV) ruff format --check .
 	$(WITH_VENV) mypy
 	$(WITH_VENV) snakefmt --check Snakefile workflow
 	$(WITH_VENV) snakemake --lint
+	$(WITH_VENV) python .ci/audit
 
 format: $(INSTALLED) ## rewrite Python and Snakemake files in the project's style
 	$(WITH_VENV) ruff check --fix .

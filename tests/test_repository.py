@@ -1,4 +1,4 @@
-"""The repository's own rules: one set of versions, floors that import downwards, small code, safe loading."""
+"""The repository's own rules: one set of versions, floors that import downwards, small code."""
 
 import ast
 import os
@@ -204,55 +204,6 @@ def test_decisions_list_the_settings_of_the_critic_with_their_defaults() -> None
         assert yaml.safe_load(default) == defaults[name], name
         for other in re.findall("`(.+?)`", others):
             METHODS["aikd"].check(unflatten({name: yaml.safe_load(other)}))
-
-
-# Safety
-
-
-def unsafe_loads(tree: ast.Module) -> Iterator[ast.Call]:
-    """Calls that unpickle whatever they are given, by whatever name the file imported them."""
-    names: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        first, *rest = ast.unparse(call.func).split(".")
-        name = ".".join([names.get(first, first), *rest])
-        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-        if (
-            name in ("pickle.load", "pickle.loads")
-            or rest[-1:] == ["read_pickle"]
-            or given.get("allow_pickle", "False") != "False"
-            or (name == "torch.load" and given.get("weights_only") != "True")
-        ):
-            yield call
-
-
-def test_loading_a_file_never_runs_code_from_it() -> None:
-    found = [(path, call) for path, tree in TREES.items() for call in unsafe_loads(tree)]
-    assert [place(path, call, ast.unparse(call)) for path, call in found] == []
-
-
-@pytest.mark.parametrize(
-    ("code", "unsafe"),
-    [
-        ("torch.load(path)", True),
-        ("torch.load(path, weights_only=False)", True),
-        ("import torch as t\nt.load(path)", True),
-        ("from torch import load\nload(path)", True),
-        ("import pickle\npickle.load(file)", True),
-        ("from pickle import loads as parse\nparse(data)", True),
-        ("np.load(path, allow_pickle=True)", True),
-        ("pd.read_pickle(path)", True),
-        ("torch.load(path, weights_only=True)", False),
-        ("np.load(path)", False),
-        ("import json\njson.load(file)", False),
-    ],
-)
-def test_calls_that_unpickle_are_told_from_those_that_do_not(code: str, unsafe: bool) -> None:
-    assert bool(list(unsafe_loads(ast.parse(code)))) is unsafe
 
 
 # The Makefile, with an interpreter that only writes down what pip is asked to install

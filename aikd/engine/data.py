@@ -56,6 +56,11 @@ class Images:
             self.pixels = DevicePixels(images, positions, self.transform, self.device)
         mean, std = self.transform.mean, self.transform.std
         moments = (mean or prepared.manifest["mean"], std or prepared.manifest["std"])
+        if not all(moments[1]):
+            raise UserError(
+                f"data.{self.name}.transform: the training images of {self.name} are the same all over in a channel "
+                f"(standard deviations {moments[1]}), which leaves nothing to normalise with; give `mean` and `std`"
+            )
         self.mean, self.std = (torch.tensor(m, dtype=torch.float32, device=self.device) for m in moments)
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +112,7 @@ class Trainer:
             check: called before each step; what it raises ends training.
 
         Raises:
-            UserError: a loss term turned NaN or infinite.
+            UserError: a loss term or a weight turned NaN or infinite.
         """
         for epoch in range(len(self.history), self.recipe["epochs"]):
             self.history.append(self.epoch(epoch, check))
@@ -133,6 +133,7 @@ class Trainer:
             log.append(self._step(batch))
         self.method.end_epoch(self.student)
         means = self._means(log, epoch)
+        self._check_weights(epoch)
         seconds = time.perf_counter() - started
         last = epoch + 1 == self.recipe["epochs"]
         looked = last or (epoch + 1) % self.evaluate_every == 0
@@ -175,16 +176,24 @@ class Trainer:
     def _means(self, log: list[dict[str, Tensor]], epoch: int) -> dict[str, float]:
         """Means of the logged scalars over the epoch's steps."""
         names = list(log[0])
-        # The only point of an epoch where the host waits for the device.
+        # Here, at the end of an epoch, the host waits for the device for the first time.
         values = torch.stack([torch.stack(list(scalars.values())).float() for scalars in log]).cpu().double()
         if bad := first_not_finite(names, values.tolist()):
             name, step = bad
-            raise UserError(
-                f"{self.settings['run']}: {name} is {values[step - 1, names.index(name)].item()} in epoch "
-                f"{epoch + 1}, step {step} of {len(values)}; lower recipe.learning_rate, or look at the method's "
-                "settings"
-            )
+            value = values[step - 1, names.index(name)].item()
+            self._diverged(f"{name} is {value} in epoch {epoch + 1}, step {step} of {len(values)}")
         return dict(zip(names, values.mean(0).tolist(), strict=True))
+
+    def _check_weights(self, epoch: int) -> None:
+        """Refuse weights and BatchNorm statistics that no loss has seen yet: those of an epoch's last step."""
+        tensors = {name: x for name, x in self.student.state_dict().items() if x.is_floating_point()}
+        finite = torch.stack([x.isfinite().all() for x in tensors.values()]).tolist()
+        if bad := [name for name, good in zip(tensors, finite, strict=True) if not good]:
+            self._diverged(f"{bad[0]} of the network is not finite after epoch {epoch + 1}")
+
+    def _diverged(self, what: str) -> NoReturn:
+        run = self.settings["run"]
+        raise UserError(f"{run}: {what}; lower recipe.learning_rate, or look at the method's settings")
 
 
 def learning_rate(recipe: dict[str, Any], epoch: int) -> float:

@@ -41,6 +41,7 @@ Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False), Typed]
 Fraction = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False), Typed]
 Whole = Annotated[int, Strict(), Field(ge=0), Typed]
 Count = Annotated[int, Strict(), Field(ge=1), Typed]
+Several = Annotated[int, Strict(), Field(ge=2), Typed]
 Flag = Annotated[bool, Strict(), Typed]
 SettingValue = Annotated[Scalar, BeforeValidator(_setting_value)]
 # Names become folders, wildcards and LaTeX labels, so they stay plain.

@@ -4,11 +4,22 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, model_validator
 
 from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet, Transform
-from aikd.study.fields import Count, Flag, Fraction, Name, Names, NonNegative, Positive, Section, Typed, Whole
+from aikd.study.fields import (
+    Count,
+    Flag,
+    Fraction,
+    Name,
+    Names,
+    NonNegative,
+    Positive,
+    Section,
+    Several,
+    Whole,
+)
 from aikd.study.folders import Scan, scan
 from aikd.study.outputs import Figure, Table
 
@@ -24,7 +35,7 @@ class Recipe(Section):
 
     epochs: Count = 300
     """Passes over the training images."""
-    batch_size: Annotated[Count, Field(ge=2)] = 128
+    batch_size: Several = 128
     """Images of a step; at least two, for BatchNorm."""
     learning_rate: Positive = 0.1
     """Initial learning rate of SGD."""
@@ -58,7 +69,7 @@ class Recipe(Section):
 class Counts(Section):
     """Classes and images of a data set; preparing it fails where they differ."""
 
-    classes: Count
+    classes: Several
     """Classes, each with images in both splits."""
     train: Count
     """Training images."""
@@ -162,7 +173,7 @@ class Calibration(Section):
 
     bins: Count = 15
     """Equal-width bins of the expected calibration error."""
-    folds: Annotated[int, Strict(), Field(ge=2), Typed] = 5
+    folds: Several = 5
     """Folds of the cross-fitted temperature."""
     scheme: Literal["crossfit", "oracle", "holdout"] = "crossfit"
     """Which temperature the +TS rows show; the others stand in all_runs.csv."""

@@ -170,7 +170,8 @@ methods/aikd/settings = {critic.fc1: 3, critic: {fc1: 4}} → methods.aikd.setti
 figures/figure_7a/y/setting = critic.fc1 → figures.figure_7a.y.setting: found "critic.fc1" on both axes…
 tables/figure_4 = {kind: datasets} → figures.figure_4: a table has this name; each table and figure needs its own
 name = runs → name: found "runs", which is a folder of the paper's results; choose another
-recipe/batch_size = 1 → recipe.batch_size: found 1…
+recipe/batch_size = 1 → recipe.batch_size: found 1, but it should be greater than or equal to 2
+data/cub200/counts = {classes: 1, train: 9, test: 9} → data.cub200.counts.classes: found 1, but it should be gre…to 2
 tables/train = {kind: datasets} → train: a step of the workflow has this name; a table or figure needs another
 """
 

@@ -58,10 +58,8 @@ class Scan:
         if not self.passed_over:
             return None
         shown = ", ".join(self.passed_over[:3]) + ", …" * (len(self.passed_over) > 3)
-        return (
-            f"passed over {len(self.passed_over):,} files or folders that are no images by their names ({shown}); "
-            f"images end in {', '.join(EXTENSIONS)}"
-        )
+        why = f"in no class folder, or not named like an image ({', '.join(EXTENSIONS)})"
+        return f"passed over {len(self.passed_over):,}: {shown}; {why}"
 
 
 def scan(folder: Path, test_fraction: float) -> Scan:

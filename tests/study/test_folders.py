@@ -120,10 +120,9 @@ def test_what_is_no_image_is_counted_and_hidden_files_are_not(fill: Fill) -> Non
     passed_over = ["1.jpg", "readme.md", "dog/labels.csv", "dog/pipe.jpg"]
     found = scan(folder, 0.2)
     assert found == Scan({"cat": 2, "dog": 1}, 2, passed_over)
-    assert found.remark is not None
-    assert found.remark.startswith(
-        "passed over 4 files or folders that are no images by their names (1.jpg, readme.md, dog/labels.csv, …); "
-        "images end in .bmp, .gif, "
+    assert found.remark == (
+        "passed over 4: 1.jpg, readme.md, dog/labels.csv, …; in no class folder, or not named like an image "
+        f"({', '.join(EXTENSIONS)})"
     )
     assert (
         scan(fill("new/cat/1.jpg", *(f"new/{name}" for name in FLAT), "new/.hidden") / "new", 0.2).remark

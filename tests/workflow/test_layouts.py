@@ -58,8 +58,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+def prepared(project: Project, name: str) -> Path:
+    """The only folder in which a set is prepared."""
+    (folder,) = (project.root / "data" / name).iterdir()
+    return folder
+
+
 def manifest(project: Project, name: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads((project.root / f"data/{name}/manifest.json").read_text())
+    found: dict[str, object] = json.loads((prepared(project, name) / "manifest.json").read_text())
     return found
 
 
@@ -97,10 +103,10 @@ def test_nothing_is_left_to_do_without_the_server(done: Project) -> None:
 
 
 def test_arrays_that_were_deleted_come_back_byte_for_byte_and_nothing_is_trained_again(done: Project) -> None:
-    folder = done.root / "data/cub200"
+    folder = prepared(done, "cub200")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
-    result = done.snakemake("data/cub200/manifest.json", study="layouts.yaml")
+    result = done.snakemake("prepare_cub200", study="layouts.yaml")
     assert result.returncode == 0, result.stdout
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert done.planned(study="layouts.yaml") == {}
@@ -115,14 +121,33 @@ def test_a_new_image_in_ones_own_folder_trains_on_it_alone(done: Project) -> Non
     assert planned == dict.fromkeys(again, 1) | {"table": 2}
 
 
-def test_a_truncated_archive_is_one_message_that_names_it(done: Project, tmp_path: Path) -> None:
-    archive = done.root / "data/downloads/CUB_200_2011.tgz"
+def test_a_truncated_archive_is_one_message_that_names_it_and_costs_no_good_data(done: Project) -> None:
+    archive, folder = done.root / "data/downloads/CUB_200_2011.tgz", prepared(done, "cub200")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     whole = archive.read_bytes()
     archive.write_bytes(whole[:-100])
-    (done.root / "data/cub200/manifest.json").unlink()
-    result = done.snakemake("data/cub200/manifest.json", study="layouts.yaml")
+    result = done.snakemake("prepare_cub200", "--forcerun", "prepare", study="layouts.yaml")
     archive.write_bytes(whole)
-    log = (done.root / "data/logs/prepare/cub200.log").read_text()
+    log = (done.root / f"data/logs/prepare/cub200/{folder.name}.log").read_text()
     assert result.returncode != 0
     assert log.startswith("aikd prepare: data/downloads/CUB_200_2011.tgz: found sha256")
     assert log.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert done.planned(study="layouts.yaml") == {}
+
+
+def test_another_study_that_prepares_a_set_otherwise_leaves_the_first_as_it_is(done: Project) -> None:
+    """Neither trains on the other's data, and whichever comes first keeps its results."""
+    first = prepared(done, "cub200")
+    done.edit("layouts.yaml", "name: layouts", "name: others")
+    done.edit("layouts.yaml", "stored_side: 44", "stored_side: 40")
+    again = ("prepare", "pretrain", "predict", "calibrate", "table", "published", "all_runs")
+    planned = done.planned(study="layouts.yaml")
+    result = done.snakemake("prepare_cub200", study="layouts.yaml")
+    done.edit("layouts.yaml", "name: others", "name: layouts")
+    done.edit("layouts.yaml", "stored_side: 40", "stored_side: 44")
+    # Four published sets and the folder hold photographs; the small sets are shared.
+    assert planned == dict.fromkeys(again, 7) | {"prepare": 5, "table": 2, "published": 1, "all_runs": 1}
+    assert result.returncode == 0, result.stdout
+    assert len(list(first.parent.iterdir())) == 2
+    assert done.planned(study="layouts.yaml") == {}

@@ -39,10 +39,12 @@ def peak(architecture: str, method: str) -> int:
     import numpy as np
     import torch
 
+    from aikd.engine.memory import keep_freed_memory
     from aikd.engine.store import Prepared, write_prepared
     from aikd.engine.training import Trainer, network
     from aikd.study.methods import method_spec
 
+    keep_freed_memory()
     side, batch, classes = MODELS[architecture]
     rng = np.random.default_rng(0)
 

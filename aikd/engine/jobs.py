@@ -12,6 +12,7 @@ from aikd.engine.attempt import Attempt
 from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
 from aikd.engine.locks import exclusive
+from aikd.engine.memory import keep_freed_memory
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
 from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
@@ -55,6 +56,7 @@ def train(
         Interrupted: SIGTERM, SIGINT or SIGUSR1 came; the last finished epoch is saved.
     """
     started = time.monotonic()
+    keep_freed_memory()
     _check_settings(settings)
     prepared = _open_data(settings, data)
     superior, identity = None, {"settings": settings, "inputs": {"data": prepared.digest}}

@@ -1,0 +1,37 @@
+"""Freed memory stays with the process. Counted in page faults, in processes of their own."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+STEPS = """
+import resource, sys, torch
+from aikd.engine.memory import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+
+def step():
+    kept = [torch.ones(2**21) for _ in range(10)]  # 8 MiB each
+    while kept:
+        kept.pop()  # the last first, as backward frees what forward made
+
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_a_step_takes_hardly_any_fresh_pages_where_freed_memory_is_kept() -> None:
+    faults = {
+        how: int(subprocess.run([sys.executable, "-c", STEPS, how], capture_output=True, check=True).stdout)
+        for how in ("given back", "kept")
+    }
+    pages = 10 * 80 * 2**20 // 4096
+    assert faults["kept"] < 0.05 * pages
+    assert faults["given back"] > 0.5 * pages

@@ -1,8 +1,8 @@
 """The plan against the truth: time of the CPU that training takes, predicted from ten seconds' measuring, and taken.
 
-usage: python benchmarks/plan.py STUDY DATA [--epochs N] [--seeds N]
+usage: python benchmarks/plan.py STUDY DATA [--epochs N] [--seeds N] [--targets TARGET…] [--methods METHOD…]
 
-Trains the study's runs of its first seeds, each in a process of its own as the workflow does, in a temporary folder,
+Trains the runs of the study's first seeds, each in a process of its own as the workflow does, in a temporary folder,
 and compares. All in CPU time (of this process and its children), which other work on the machine disturbs less than
 wall time. With --epochs all runs are that short, without milestones, and predicted as such.
 """
@@ -19,8 +19,9 @@ from pathlib import Path
 import yaml
 
 from aikd.engine.measuring import measure
-from aikd.study.costs.plan import Job, jobs_of
+from aikd.study.costs.plan import Job, jobs_of, left, targets_of
 from aikd.study.load import check_study
+from aikd.study.methods import METHODS
 from aikd.study.schema import Study
 
 
@@ -31,13 +32,20 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of prepared data")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--targets", nargs="+", default=["all"])
+    parser.add_argument("--methods", nargs="+")
     options = parser.parse_args()
     config = yaml.safe_load(options.study.read_text(encoding="utf-8"))
     config["seeds"] = config["seeds"][: options.seeds]
     if options.epochs:
         config["recipe"] |= {"epochs": options.epochs, "milestones": []}
     study = check_study(config)
-    jobs = jobs_of(study)
+    names = [name for names in targets_of(study, options.targets).values() for name in names]
+    jobs = {
+        job.settings["run"]: job
+        for job in left(study, names, jobs_of(study))
+        if job.settings["method"] in (options.methods or METHODS)
+    }
     speeds, kinds = measure([(job.settings, job.work) for job in jobs.values()], study.threads, clock=cpu)
     print(json.dumps(kinds), flush=True)
     predicted, taken = defaultdict[str, float](float), defaultdict[str, float](float)

@@ -79,7 +79,7 @@ def measure(
     Args:
         runs: resolved settings, and the work in them.
         threads: CPU threads of a job.
-        seconds: how long it may take, about; a network that takes longer for two steps of two images exceeds it.
+        seconds: how long it may take, about; a network that takes long for three steps of two images exceeds it.
         clock: what to measure, in seconds: wall time, or the time of the CPU.
 
     Returns:
@@ -88,8 +88,8 @@ def measure(
     device = choose_device()
     torch.set_num_threads(max(1, min(threads, os.cpu_count() or 1)))
     kinds = {_kind(settings): (settings, work) for settings, work in runs}
-    share = seconds / max(1, len(kinds)) * 0.8
     start = _importing(clock) if runs else 0.0
+    share = max(0.0, seconds - start) / max(1, len(kinds))
     measured = {kind: _network(*first, device, share, clock, start) for kind, first in kinds.items()}
     losses = {_losses_kind(settings): settings for settings, _ in runs}
     added = {kind: _losses(settings, device, clock) for kind, settings in losses.items()}
@@ -122,9 +122,10 @@ def _label(settings: dict[str, Any]) -> str:
 
 
 def _losses_kind(settings: dict[str, Any]) -> str:
+    """What decides how long a method's losses take: calls more than sizes."""
     critic = settings["settings"].get("critic", {}) if settings["settings"].get("omega") else {}
     parts = [settings["method"], critic.get("steps"), critic.get("norm"), critic.get("passes")]
-    return json.dumps([*parts, settings["data"]["classes"], settings["recipe"]["batch_size"]])
+    return json.dumps([*parts, settings["recipe"]["batch_size"]])
 
 
 def _importing(clock: Clock) -> float:
@@ -143,7 +144,8 @@ def _network(
 ) -> Measured:
     """Steps and passes of one network."""
     began = clock()
-    probes = _timed(_trainer(settings, SMALLEST, device), device, clock)
+    trainer = _trainer(settings, SMALLEST, device)
+    probes = _timed(trainer, device, clock)
     next(probes)
     first, probe = clock() - began, next(probes)
     left = seconds - (clock() - began)
@@ -154,9 +156,14 @@ def _network(
     network, each = work.network, left / 2.5 / len(sizes)
     steps, frozen = [], []
     for size in sizes:
-        trainer = _trainer(settings, size, device)
-        steps.append(_median(_timed(trainer, device, clock), each, clock))
-        frozen.append(_median(_passes(trainer, device, clock), each / 3, clock))
+        if size > SMALLEST:
+            trainer = _trainer(settings, size, device)
+            probes = _timed(trainer, device, clock)
+            next(probes)
+        steps.append(_median(probes, each, clock))
+        passes = _passes(trainer, device, clock)
+        next(passes)
+        frozen.append(_median(passes, each / 3, clock))
     epoch = _epoch(trainer, device, clock)
     trained, step = line(sizes, steps, network.training, LAYER_STEP * network.layers)
     passed, frozen_step = line(sizes, frozen, network.forward, LAYER_PASS * network.layers)
@@ -261,16 +268,17 @@ def _losses(settings: dict[str, Any], device: torch.device, clock: Clock) -> flo
             _wait(device)
             yield clock() - before
 
-    return _median(steps(), 0.2, clock)
+    times = steps()
+    next(times)
+    return _median(times, 0.2, clock)
 
 
 def _median(times: Iterator[float], seconds: float, clock: Clock) -> float:
-    """Median of what can be timed in so many seconds, three at least, after one to warm up."""
+    """Median of what can be timed in so many seconds, and of one at least."""
     began, found = clock(), []
-    next(times)
     for sample in times:
         found.append(sample)
-        if len(found) == SAMPLES or (len(found) >= 3 and clock() - began > seconds):
+        if len(found) == SAMPLES or clock() - began > seconds:
             break
     return median(found)
 

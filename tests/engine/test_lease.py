@@ -333,8 +333,10 @@ def test_a_folder_that_stays_locked_is_named(
     place = os.open(machine.folder, os.O_RDONLY)
     fcntl.flock(place, fcntl.LOCK_EX)
     Clock(machine, seconds)
+    before = len(list(Path("/dev/fd").iterdir()))
     with pytest.raises(WouldWaitError):
         machine.take()
+    assert len(list(Path("/dev/fd").iterdir())) == before
     os.close(place)
     words = f"{RUN}: waits for {machine.folder}, which another process keeps locked"
     assert capsys.readouterr().err.splitlines() == [words] * lines

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,6 +53,11 @@ class Processes:
         )  # fmt: skip
         self.stack.enter_context(process)
         self.stack.callback(process.kill)
+        # What never comes ends the test, not the patience of who runs it.
+        deadline = threading.Timer(180, process.kill)
+        deadline.daemon = True
+        deadline.start()
+        self.stack.callback(deadline.cancel)
         return process
 
     def holder(self, run: str, then: str = "pass") -> subprocess.Popen[str]:

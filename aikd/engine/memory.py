@@ -13,8 +13,8 @@ they save: with them the peak of PreAct ResNet-18 at full size rises by two thir
 def keep_freed_memory() -> bool:
     """Tell the C library to keep freed memory for what is allocated next; returns whether it does.
 
-    glibc would take large blocks fresh from the system each time and give them back at once, whose pages the system must
-    clear again and again. With other C libraries nothing changes.
+    glibc would take large blocks fresh from the system each time and give them back at once, whose pages the system
+    must clear again and again. With other C libraries nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from aikd.cli import main
 from aikd.commands.plan import _si, _time
+from aikd.workflow import Workflow
 from tests.conftest import DEMO, PAPER
 
 LINE = re.compile(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +.+ (h|min|s)$", re.MULTILINE)
@@ -62,8 +64,9 @@ def test_what_has_to_be_fetched_and_prepared(capsys: pytest.CaptureFixture[str],
     downloads = tmp_path / "data/downloads"
     downloads.mkdir(parents=True)
     (downloads / "images.tar.json").touch()
-    (tmp_path / "data/cub200").mkdir()
-    (tmp_path / "data/cub200/manifest.json").touch()
+    manifest = tmp_path / Workflow(yaml.safe_load(PAPER.read_text(encoding="utf-8"))).manifest_of("cub200")
+    manifest.parent.mkdir(parents=True)
+    manifest.touch()
     data = {d["name"]: d for d in asked(capsys, study=PAPER)["data"]}
     assert data["stanford_dogs"]["download"] == 481_280
     assert data["cub200"] == {"name": "cub200", "download": 0, "prepared": True, "disk": 0}

@@ -44,12 +44,13 @@ def _data(options: argparse.Namespace, study: Any, names: list[str]) -> list[dic
     from aikd.engine.archives import archives_of, find_archive
     from aikd.study.costs.data import prepared_bytes
     from aikd.study.layout import MANIFEST
+    from aikd.study.resolve import prepared_folder, resolve_data
 
     found = []
     for name in names:
         own = study.data[name].folder is not None
         missing = [] if own else [a for a in archives_of(name) if not _in_place(options, a)]
-        prepared = (options.data / name / MANIFEST).exists()
+        prepared = (options.data / prepared_folder(resolve_data(study, name)) / MANIFEST).exists()
         found.append(
             {
                 "name": name,

@@ -147,7 +147,7 @@ def test_an_error_of_the_system_is_a_message_too(
         raise OSError(28, os.strerror(28), "schema.json")
 
     monkeypatch.setattr(Study, "model_json_schema", full)
-    assert refused(capsys, "schema") == "aikd schema: [Errno 28] No space left on device: 'schema.json'\n"
+    assert refused(capsys, "schema") == "aikd schema: schema.json: No space left on device\n"
 
 
 def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,9 @@ def test_what_never_comes_out_twice_stands_in_the_costs_alone(folder):
 
 
 def test_costs_of_a_run_that_did_not_note_them_are_missing(folder):
-    folder.write(folder.results / "runs" / SEEDS[0] / "train.json", {"seconds": 3, "versions": None})
+    folder.write(
+        folder.results / "runs" / SEEDS[0] / "train.json", {"run": SEEDS[0], "seconds": 3, "versions": None}
+    )
     frame = costs(folder.results, SEEDS[:2])
     assert frame["seconds"].tolist()[0] == 3
     assert frame.drop(columns=["run", "seconds"]).isna().all(axis=None)

@@ -117,7 +117,8 @@ def ask_everything(workflow: Workflow) -> None:
         assert workflow.memory(run_wildcards, attempt=1) > 0
         workflow.superior(run_wildcards)
     for dataset in workflow.study.data:
-        workflow.data_settings(SimpleNamespace(dataset=dataset))
+        digest = Path(workflow.manifest_of(dataset)).parent.name
+        workflow.data_settings(SimpleNamespace(dataset=dataset, digest=digest))
         for archive in workflow.archives(SimpleNamespace(dataset=dataset)):
             name = Path(archive).stem
             workflow.download_options(SimpleNamespace(archive=name), output=None)

@@ -206,6 +206,6 @@ def test_arrays_written_in_one_piece_are_exchanged_when_all_are_written(
 
     with monkeypatch.context() as patch:
         patch.setattr("aikd.engine.store.begin", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match="no room, the disk is full"):
             digits.prepare(tmp_path / DIGITS)
     assert files(tmp_path / DIGITS) == before

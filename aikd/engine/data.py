@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to, normalise
-from aikd.engine.pixels import DevicePixels, HostPixels, Pixels, View
+from aikd.engine.pixels import HostPixels, View, pixels_of
 from aikd.engine.precision import Precision
 from aikd.engine.store import Packed, Prepared
 from aikd.errors import UserError
@@ -27,8 +27,7 @@ class Images:
 
     Args:
         settings: the run's settings of the data set.
-        images: images of one size, uint8 [N, 3, H, W], which are copied to the device; or a `Packed`, whose images
-            stay in their file and are cut on the host.
+        images: uint8 [N, 3, H, W], or a `Packed`.
         labels: int64 [N].
         positions: which of the images to take, in stored order; none: all.
     """
@@ -49,11 +48,7 @@ class Images:
             positions = np.arange(len(labels))
         self.host_labels = np.array(labels[positions])
         self.labels = torch.from_numpy(self.host_labels).to(self.device)
-        self.pixels: Pixels
-        if isinstance(images, Packed):
-            self.pixels = HostPixels(images, positions, self.transform, self.device)
-        else:
-            self.pixels = DevicePixels(images, positions, self.transform, self.device)
+        self.pixels = pixels_of(images, positions, self.transform, self.device)
         mean, std = self.transform.mean, self.transform.std
         moments = (mean or prepared.manifest["mean"], std or prepared.manifest["std"])
         if not all(moments[1]):

@@ -91,8 +91,8 @@ def measure(
     start = _importing(clock) if runs else 0.0
     share = max(0.0, seconds - start) / max(1, len(kinds))
     measured = {kind: _network(*first, device, share, clock, start) for kind, first in kinds.items()}
-    losses = {_losses_kind(settings): settings for settings, _ in runs}
-    added = {kind: _losses(settings, device, clock) for kind, settings in losses.items()}
+    methods = {_losses_kind(settings): settings for settings, _ in runs}
+    added = {kind: losses(settings, device, clock) for kind, settings in methods.items()}
 
     def speed(settings: dict[str, Any], work: Work) -> Speed:
         found = measured[_kind(settings)].speed
@@ -242,7 +242,7 @@ def _epoch(trainer: Trainer, device: torch.device, clock: Clock) -> float:
     return clock() - before
 
 
-def _losses(settings: dict[str, Any], device: torch.device, clock: Clock) -> float:
+def losses(settings: dict[str, Any], device: torch.device, clock: Clock = time.perf_counter) -> float:
     """Seconds of a method's losses, forward and backward, on logits that no network had to make."""
     batch, classes = settings["recipe"]["batch_size"], settings["data"]["classes"]
     logits = torch.randn(batch, classes, device=device)

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as tv
 from aikd.augment import Crops, draw_crops, draw_epoch
 from aikd.engine import data as engine_data
 from aikd.engine.data import TrainingData
-from aikd.engine.pixels import ahead
+from aikd.engine.pixels import DevicePixels, HostPixels, ahead
 from aikd.engine.precision import Precision
 from aikd.engine.store import Packed, Prepared
 from aikd.errors import UserError
@@ -138,6 +138,30 @@ def test_batches_are_torchvisions_crops_at_the_drawn_places(
         assert (LABELS[chosen] == LABELS[draws.order]).all()
         others = torch.cat([batch.partners for batch in seen if batch.partners is not None])
         assert_alike(others, cropped(images, chosen, crops, 24))
+
+
+@pytest.mark.parametrize(("side", "host"), [(128, False), (129, True)])
+def test_photographs_of_one_size_are_cut_as_those_of_many(side: int, host: bool) -> None:
+    """Large ones stay in their file and are cut on the host, to the same pixels as from a file of many sizes."""
+    images = [photograph(64, side, i) for i in range(N)]
+    array = np.stack(images).transpose(0, 3, 1, 2)
+    data = TrainingData(PREPARED, {"transform": RESIZED}, array, LABELS, CPU)
+    assert isinstance(data.pixels, HostPixels) == host
+    assert data.pixels.sizes.tolist() == [[64, side]] * N
+    index = np.array([[i * 64 * side * 3, 64, side] for i in range(N)])
+    packed = training(Packed(np.concatenate([image.ravel() for image in images]), index))
+    for mine, theirs in zip(epoch(data), epoch(packed), strict=True):
+        assert (mine.images - theirs.images).abs().max() < 1.001 / 255
+        assert not host or torch.equal(mine.images, theirs.images)
+    for (mine, _), (theirs, _) in zip(data.evaluation(), packed.evaluation(), strict=True):
+        assert (mine - theirs).abs().max() < 1.001 / 255
+
+
+def test_large_images_for_padded_crops_are_on_the_device() -> None:
+    array = np.zeros((N, 3, 200, 200), np.uint8)
+    transform = {"size": 200, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    data = TrainingData(PREPARED, {"transform": transform}, array, LABELS, CPU)
+    assert isinstance(data.pixels, DevicePixels)
 
 
 def test_partners_do_not_change_the_batches(packed: Packed) -> None:

@@ -13,7 +13,7 @@ WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 WHICH_PYTHON := import sys; print(sys.version, sys.base_prefix)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint bench format clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -53,6 +53,10 @@ lint: $(INSTALLED) ## check style, formatting, types, the workflow and known adv
 	$(WITH_VENV) snakefmt --check Snakefile workflow
 	$(WITH_VENV) snakemake --lint
 	$(WITH_VENV) python .ci/audit
+
+# Half an hour during which the machine should do nothing else.
+bench: $(INSTALLED) ## measure what docs/performance.md says, and write it there
+	$(WITH_VENV) python -m benchmarks
 
 format: $(INSTALLED) ## rewrite Python and Snakemake files in the project's style
 	$(WITH_VENV) ruff check --fix .

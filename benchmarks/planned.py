@@ -1,10 +1,11 @@
 """The plan against the truth: time of the CPU that training takes, predicted from ten seconds' measuring, and taken.
 
-usage: python benchmarks/plan.py STUDY DATA [--epochs N] [--seeds N] [--targets TARGET…] [--methods METHOD…]
+usage: python -m benchmarks.planned [STUDY DATA] [--epochs N] [--seeds N] [--targets TARGET…] [--methods METHOD…]
 
-Trains the runs of the study's first seeds, each in a process of its own as the workflow does, in a temporary folder,
-and compares. All in CPU time (of this process and its children), which other work on the machine disturbs less than
-wall time. With --epochs all runs are that short, without milestones, and predicted as such.
+Trains the runs of the study's first seed, each in a process of its own as the workflow does, in a temporary folder, and
+compares; without arguments those of the demo. All in CPU time (of this process and its children), which other work on
+the machine disturbs less than wall time. With --epochs all runs are that short, without milestones, and predicted as
+such.
 """
 
 import argparse
@@ -13,23 +14,27 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter
 from pathlib import Path
 
 import yaml
 
 from aikd.engine.measuring import measure
+from aikd.engine.sources import prepare
 from aikd.study.costs.plan import Job, jobs_of, left, targets_of
 from aikd.study.load import check_study
 from aikd.study.methods import METHODS
+from aikd.study.resolve import resolve_data
 from aikd.study.schema import Study
+from benchmarks.networks import DEMO
+from benchmarks.timing import table
 
 
-def main() -> None:
-    """Print a row for each method and model, and one for all."""
+def main() -> str:
+    """A row for each method and model and one for all, as a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", type=Path)
-    parser.add_argument("data", type=Path, help="folder of prepared data")
+    parser.add_argument("study", type=Path, nargs="?", default=DEMO[0])
+    parser.add_argument("data", type=Path, nargs="?", help="folder of prepared data; none: prepare them here")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--targets", nargs="+", default=["all"])
@@ -46,24 +51,30 @@ def main() -> None:
         for job in left(study, names, jobs_of(study))
         if job.settings["method"] in (options.methods or METHODS)
     }
-    speeds, kinds = measure([(job.settings, job.work) for job in jobs.values()], study.threads, clock=cpu)
-    print(json.dumps(kinds), flush=True)
-    predicted, taken = defaultdict[str, float](float), defaultdict[str, float](float)
-    print("model/method,runs,predicted,taken,predicted/taken")
-    counts = defaultdict[str, int](int)
+    speeds, _ = measure([(job.settings, job.work) for job in jobs.values()], study.threads, clock=cpu)
+    predicted, taken, counts = Counter[str](), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
+        data = options.data or _prepared(study, Path(folder) / "data")
         for path, job in jobs.items():
             model, method = path.split("/")[1:3]
-            for row in (f"{model}/{method}", "all"):
-                predicted[row] += speeds(job.settings, job.work).training(job.work)
-                counts[row] += 1
             before = cpu()
-            train(study, job, Path(folder), options.data)
-            for row in (f"{model}/{method}", "all"):
-                taken[row] += cpu() - before
-    for row in sorted(counts, key=lambda row: (row == "all", row)):
-        ratio = predicted[row] / taken[row]
-        print(f"{row},{counts[row]},{predicted[row]:.1f},{taken[row]:.1f},{ratio:.2f}", flush=True)
+            train(study, job, Path(folder), data)
+            seconds = cpu() - before
+            for row in (f"{model}, {method}", "all"):
+                predicted[row] += speeds(job.settings, job.work).training(job.work)
+                taken[row] += seconds
+                counts[row] += 1
+    rows = [
+        [row, counts[row], f"{predicted[row]:.0f}", f"{taken[row]:.0f}", f"{predicted[row] / taken[row]:.2f}"]
+        for row in sorted(counts, key=lambda row: (row == "all", row))
+    ]
+    return table([f"study {study.name}, CPU time", "runs", "predicted, s", "taken, s", "ratio"], rows)
+
+
+def _prepared(study: Study, data: Path) -> Path:
+    for name in study.data:
+        prepare(resolve_data(study, name), data)
+    return data
 
 
 def train(study: Study, job: Job, results: Path, data: Path) -> None:
@@ -82,4 +93,4 @@ def cpu() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    print(main())

@@ -34,8 +34,9 @@ class Targets:
 
     def probabilities(self, classes: int) -> Tensor:
         """The labels as distributions [B, C]: one-hot unless images were mixed."""
-        one_hot = (nn.functional.one_hot(labels, classes).float() for labels in (self.first, self.second))
-        return self.blend(*one_hot)
+        # torch's one_hot looks at the values of labels, for which a host may have to wait.
+        every = torch.arange(classes, device=self.first.device)
+        return self.blend(*((labels.unsqueeze(1) == every).float() for labels in (self.first, self.second)))
 
     def error(self, logits: Tensor) -> Tensor:
         """Share of images (fraction, scalar) whose strongest logit is not their label, λ-weighted."""

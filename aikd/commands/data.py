@@ -29,11 +29,22 @@ def prepare(options: argparse.Namespace) -> None:
     print(f"{manifest['name']}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
 
 
+def _mirror(text: str) -> str:
+    from aikd.study.fields import mirror
+
+    try:
+        return mirror(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def add(command: Adder) -> None:
     """Add the commands to the command line."""
     c = command(download, DATA)
     c.add_argument("archive", help="file name of the archive, for example CUB_200_2011.tgz")
-    c.add_argument("--mirror", help="folder or base URL that holds the archives; the only place asked")
+    c.add_argument(
+        "--mirror", type=_mirror, help="folder or base URL that holds the archives; the only place asked"
+    )
     c.add_argument("--accept-other", action="store_true", help="take a file that is not the published one")
     c = command(prepare, DATA, STUDY)
     which = c.add_mutually_exclusive_group(required=True)

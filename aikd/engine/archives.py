@@ -1,7 +1,7 @@
 """The published archives: where they are, what they must be, and the receipt of one that is in place."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,8 @@ from aikd.files import read_json
 from aikd.study.explain import allowed
 from aikd.study.fields import Section
 
+ANEW = "remove it, and download the archive again: what is there already is only verified"
+"""What helps where a receipt is damaged."""
 SOURCES = Path(__file__).parent / "sources" / "archives.yaml"
 
 
@@ -72,7 +74,11 @@ def find_archive(name: str) -> Archive:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What is known of an archive that is in place; stands beside it as `<name>.json`."""
+    """What is known of an archive that is in place; stands beside it as `<name>.json`.
+
+    Equal archives have equal receipts, whenever and from wherever they came: otherwise the same file from another
+    mirror would prepare, and so train, everything again.
+    """
 
     name: str
     size: int
@@ -80,8 +86,6 @@ class Receipt:
     sha256: str
     md5: str | None
     """Only where an MD5 is published."""
-    url: str | None
-    """Where it came from; none: placed by hand."""
     verified: bool
     """False: it is not the published archive, and was accepted all the same."""
     verified_against: str
@@ -126,7 +130,7 @@ class Expected:
             return None
         return f"expected {self}; found {found}"
 
-    def receipt(self, found: Found, url: str | None) -> Receipt:
+    def receipt(self, found: Found) -> Receipt:
         """The receipt of a file; the first without a published checksum becomes the pin."""
         archive, checksum = self.archive, self.archive.checksum
         return Receipt(
@@ -134,7 +138,6 @@ class Expected:
             size=found.size,
             sha256=found.sha256,
             md5=found.md5 if checksum and checksum.startswith("md5:") else None,
-            url=url,
             verified=self.problem(found) is None,
             verified_against=f"{checksum} ({archive.checksum_from})" if checksum else "the first download",
             pin=None if checksum else self.pin or found.sha256,
@@ -165,13 +168,12 @@ def in_place(folder: Path, name: str, accept_other: bool) -> Receipt:
         UserError: the archive or its receipt is missing, they do not belong together, or it is not the published one.
     """
     path, note = folder / name, receipt_path(folder / name)
-    again = f"`aikd download {name}` gets or verifies it"
+    again = (
+        f"`aikd download {name}` gets or verifies it, with the study's mirror and accept_other if it has them"
+    )
     if not path.exists() or not note.exists():
         raise UserError(f"{path if note.exists() else note}: missing; {again}")
-    try:
-        receipt = Receipt(**read_json(note))
-    except TypeError as error:
-        raise UserError(f"{note}: not a receipt ({error}); {again}") from None
+    receipt = read_receipt(note)
     found = measure(path)
     if found.sha256 != receipt.sha256:
         raise UserError(f"{path}: found sha256 {found.sha256}, its receipt says {receipt.sha256}; {again}")
@@ -182,6 +184,21 @@ def in_place(folder: Path, name: str, accept_other: bool) -> Receipt:
             "or, to use it although it is another, set accept_other: results will say so."
         )
     return replace(receipt, verified=problem is None)
+
+
+def read_receipt(note: Path) -> Receipt:
+    """A receipt.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        found = read_json(note)
+        return Receipt(**{field.name: found[field.name] for field in fields(Receipt)})
+    except UserError as error:
+        raise UserError(f"{error}; {ANEW}") from None
+    except KeyError as error:
+        raise UserError(f"{note}: not a receipt, as it lacks {error}; {ANEW}") from None
 
 
 def receipt_path(archive: Path) -> Path:

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from aikd.engine.archives import Archive, Expected, Found, Receipt, measure, receipt_path
+from aikd.engine.archives import Archive, Expected, Found, Receipt, measure, read_receipt, receipt_path
 from aikd.engine.locks import exclusive
 from aikd.engine.transfer import PATIENCE, Part, Patience, RefusedError, Reporter
 from aikd.errors import UserError
-from aikd.files import leftovers, read_json, write_json
+from aikd.files import leftovers, write_json
 
 
 def download(
@@ -36,23 +36,25 @@ def download(
     path = folder / archive.name
     note = receipt_path(path)
     with exclusive(path, waiting=report.say) as alone:
-        old = read_json(note) if note.exists() else {}
-        expected = Expected(archive, None if archive.checksum else old.get("pin"))
+        pin = read_receipt(note).pin if note.exists() else None
+        expected = Expected(archive, None if archive.checksum else pin)
         part = Part(path, expected, accept_other and mirror is not None, report, patience)
         if alone:
             # Of processes that were killed while they wrote one; what they transferred is kept, to go on with.
             for stray in (*leftovers(note), *leftovers(part.note)):
                 stray.unlink(missing_ok=True)
+        if path.is_symlink() and not path.exists():
+            raise UserError(f"{path}: a link to nothing ({path.readlink()}); mend or remove it")
         if path.exists():
-            found = _placed(path, expected, accept_other)
-            url = old.get("url") if found.sha256 == old.get("sha256") else None
+            found, origin = _placed(path, expected, accept_other), ""
             part.drop()
         else:
             found, url = _obtain(part, mirror)
-        receipt = expected.receipt(found, url)
+            origin = f", from {url}"
+        receipt = expected.receipt(found)
         write_json(note, asdict(receipt))
     state = "verified" if receipt.verified else "accepted, although it is not the published archive"
-    report.say(f"{path}: {state}; {found}")
+    report.say(f"{path}: {state}{origin}; {found}")
     return receipt
 
 

@@ -157,7 +157,7 @@ class Part:
         self.drop()
         self.resumed = False
         if not source.is_file():
-            raise RefusedError("no such file")
+            raise RefusedError("no such file" if source.parent.is_dir() else "no such folder")
         with naming(self.path):
             shutil.copyfile(source, self.path)
 
@@ -190,6 +190,7 @@ class Part:
             timeout = self.patience.connect, self.patience.read
             with self.session.get(url, headers=headers, stream=True, timeout=timeout) as response:
                 self._check(response, start)
+                self._check_same(response, validator)
                 self._save(url, response, start if response.status_code == 206 else 0)
         except (requests.RequestException, HTTPError) as error:
             hopeless = isinstance(error, (ValueError, requests.TooManyRedirects))  # a bad address, a circle
@@ -218,6 +219,12 @@ class Part:
             raise RefusedError(answer)
         if "html" in response.headers.get("Content-Type", ""):
             raise RefusedError("answered with an HTML page instead of the archive")
+
+    def _check_same(self, response: requests.Response, validator: str | None) -> None:
+        """Refuse the rest of another file than the one begun, from a server that does not heed If-Range."""
+        if response.status_code == 206 and validator not in (None, _validator(response)):
+            self.drop()
+            raise BrokenError("the file has changed since the transfer began")
 
     def _save(self, url: str, response: requests.Response, start: int) -> None:
         total = _announced(response) or self.total

@@ -1,6 +1,6 @@
 """The data sets the project knows, as published: Table 1's facts and the transforms of section 4.1."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
@@ -32,10 +32,21 @@ class Transform(Section):
     """Channel standard deviations (fraction); none: those of the training images."""
 
     @model_validator(mode="after")
-    def _mean_and_std_together(self) -> Self:
+    def _keys_fit_together(self) -> Self:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together or not at all")
+        if self.resize is not None and self.resize < self.size:
+            raise ValueError(
+                f"resize {self.resize} is less than size {self.size}: a centre crop of {self.size} pixels would not "
+                "fit into a test image"
+            )
         return self
+
+    def changed(self, keys: dict[str, Any]) -> Self:
+        """This transform with other values of some keys; `resize` keeps its proportion to `size` unless it is one."""
+        if self.resize and isinstance(size := keys.get("size"), int) and "resize" not in keys:
+            keys = keys | {"resize": round(size * self.resize / self.size)}
+        return self.model_validate(self.model_dump() | keys)
 
 
 class DataSet(Section):

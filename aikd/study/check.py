@@ -101,6 +101,9 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
         study.recipe_for(name)
     with explaining(f"{where}.transform", Transform), _located(where):
         dataset = study.dataset(name)
+    if entry.scan and (split := entry.scan.split):
+        for key in sorted({"test_fraction", "split_seed"} & entry.model_fields_set):
+            raise UserError(f"{where}.{key}: {entry.folder} has its test images in {split}/; take it out")
     _check_sizes(where, entry, dataset)
     if dataset.test < study.calibration.folds:
         raise UserError(
@@ -123,6 +126,10 @@ def _check_foreign_keys(where: str, entry: DataEntry) -> None:
     kind = "a data set of one's own" if entry.folder else "a published data set"
     for key in sorted(foreign & entry.model_fields_set):
         raise UserError(f"{where}.{key}: has no meaning for {kind}; take it out")
+    if entry.counts and not entry.accept_other:
+        raise UserError(
+            f"{where}.counts: an excerpt is not the published archive; it needs `accept_other: true`"
+        )
 
 
 def _check_sizes(where: str, entry: DataEntry, dataset: DataSet) -> None:

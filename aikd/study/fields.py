@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from aikd.study.explain import show
 
@@ -34,6 +34,18 @@ def _setting_value(value: Any) -> Any:
     return _typed(value)
 
 
+def mirror(text: str) -> str:
+    """A folder or base URL that has archives, as it was given.
+
+    Raises:
+        ValueError: it can be neither.
+    """
+    scheme, slashes, _ = text.partition("://")
+    if not text.strip() or (slashes and scheme not in ("http", "https")):
+        raise ValueError(f"found {text!r}; allowed: a folder, or a URL that begins with http:// or https://")
+    return text
+
+
 # Typed comes last: bounds after it would be missing from the JSON schema.
 Typed = BeforeValidator(_typed)
 NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), Typed]
@@ -43,6 +55,7 @@ Whole = Annotated[int, Strict(), Field(ge=0), Typed]
 Count = Annotated[int, Strict(), Field(ge=1), Typed]
 Several = Annotated[int, Strict(), Field(ge=2), Typed]
 Flag = Annotated[bool, Strict(), Typed]
+Mirror = Annotated[str, AfterValidator(mirror)]
 SettingValue = Annotated[Scalar, BeforeValidator(_setting_value)]
 # Names become folders, wildcards and LaTeX labels, so they stay plain.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]

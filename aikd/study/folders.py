@@ -32,6 +32,8 @@ class Tree:
     """None: to be split off."""
     passed_over: list[str]
     """Files that are no images by their names, and folders that are not looked into; hidden ones do not count."""
+    split: str | None = None
+    """Name of the folder of the test images; none: to be split off."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Scan:
     test: int
     """Test images."""
     passed_over: list[str] = field(default_factory=list)
+    """As in `Tree`."""
+    split: str | None = None
     """As in `Tree`."""
     fingerprint: str = field(default="", compare=False)
     """As `fingerprint` has it."""
@@ -76,7 +80,7 @@ def scan(folder: Path, test_fraction: float) -> Scan:
         test = sum(held.values())
     else:
         test = sum(map(len, tree.test.values()))
-    return Scan(classes, test, tree.passed_over, _fingerprint(folder, tree))
+    return Scan(classes, test, tree.passed_over, tree.split, _fingerprint(folder, tree))
 
 
 def held_out(images: int, fraction: float) -> int:
@@ -122,7 +126,7 @@ def read_tree(folder: Path) -> Tree:
             reader.passed_over += [name for name in names if name not in halves[:2]]
             train, test = (reader.classes(f"{half}/", reader.folders(half), 1) for half in halves[:2])
             _same_classes(folder, {halves[0]: train, halves[1]: test})
-            return Tree(train, test, reader.passed_over)
+            return Tree(train, test, reader.passed_over, halves[1])
         train = reader.classes("", names, 2)
     for half in halves:
         # A split without its other half would pass for a class called train.

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from aikd.study.augmentation import Augmentations
-from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet, Transform
+from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet
 from aikd.study.fields import (
     Count,
     Flag,
     Fraction,
+    Mirror,
     Name,
     Names,
     NonNegative,
@@ -87,7 +88,7 @@ class DataEntry(Section):
     recipe: dict[str, Any] = {}
     """Recipe keys that differ on this data set."""
     transform: dict[str, Any] = {}
-    """Transform keys that differ from the catalogue's."""
+    """Transform keys that differ from the catalogue's. A `size` without `resize` scales the catalogue's with it."""
     images_per_class: Count | None = None
     """Train on that many images of each class; none: on all."""
     holdout_per_class: Whole = 0
@@ -210,7 +211,7 @@ class Study(Section):
     device_tflops: Positive = 5.0
     """Sustained training throughput of one device in 10¹² floating-point operations a second, by which times are
     planned and asked of a cluster. An assumption to be replaced by a measurement. Changing it retrains nothing."""
-    mirror: str | None = None
+    mirror: Mirror | None = None
     """Folder or base URL that holds the archives under their published names; the only place then asked."""
     tables: dict[Name, Table] = {}
     """Tables, each a target of its own: `snakemake table_2`."""
@@ -231,7 +232,7 @@ class Study(Section):
         entry = self.data[name]
         found = entry.scan
         base = DATA_SETS[name] if found is None else _folder(name, found)
-        transform = Transform.model_validate(base.transform.model_dump() | entry.transform)
+        transform = base.transform.changed(entry.transform)
         changed = base.model_copy(update=entry.own | {"transform": transform})
         # How an excerpt spreads over its classes is seen when it is there.
         return changed.model_copy(update={"smallest": None}) if changed.train != base.train else changed

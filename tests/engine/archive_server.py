@@ -46,6 +46,8 @@ class Answer:
     """Seconds between pieces of 100,000 bytes."""
     lie: str | None = None
     """The Content-Range to give instead of the true one."""
+    careless: bool = False
+    """Whether to pass over If-Range."""
 
 
 class Server(ThreadingHTTPServer):
@@ -102,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _start(self, answer: Answer) -> int:
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        condition = self.headers.get("If-Range")
+        condition = None if answer.careless else self.headers.get("If-Range")
         if not wanted or not answer.ranges or condition not in (None, answer.etag, answer.modified):
             return 0
         return int(wanted[1])

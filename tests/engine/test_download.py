@@ -3,12 +3,16 @@
 import errno
 import fcntl
 import gzip
+import io
+import json
 import multiprocessing
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aikd.engine.transfer import Reporter
 from aikd.errors import UserError
 from tests.engine.archive_server import (
     CONTENT,
@@ -29,15 +33,13 @@ from tests.engine.archive_server import (
 
 
 def test_archive_is_fetched_verified_and_receipted(server: Server, tmp_path: Path) -> None:
-    url = server.url()
-    receipt = fetch(archive(url), tmp_path)
+    receipt = fetch(archive(server.url()), tmp_path)
     assert_complete(tmp_path)
     assert receipt == {
         "name": NAME,
         "size": 1_500_000,
         "sha256": sha256(CONTENT),
         "md5": md5(CONTENT),
-        "url": url,
         "verified": True,
         "verified_against": f"md5:{md5(CONTENT)} (us)",
         "pin": None,
@@ -90,13 +92,66 @@ def test_pin_outlives_an_accepted_other_file(server: Server, tmp_path: Path) -> 
         fetch(wanted, tmp_path)
 
 
+def test_the_receipt_is_the_same_from_wherever_the_file_came(server: Server, tmp_path: Path) -> None:
+    fetch(archive(server.url()), tmp_path / "published")
+    fetch(archive("http://nowhere.invalid/"), tmp_path / "mirrored", mirror=str(tmp_path / "published"))
+    (tmp_path / "placed").mkdir()
+    shutil.copy(tmp_path / "published" / NAME, tmp_path / "placed")
+    fetch(archive("http://nowhere.invalid/"), tmp_path / "placed")
+    receipts = {
+        (tmp_path / place / f"{NAME}.json").read_bytes() for place in ("published", "mirrored", "placed")
+    }
+    assert len(receipts) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "not readable JSON"),
+        ("{}", "not a receipt, as it lacks 'name'"),
+        ("[]", "expected a JSON object"),
+    ],
+)
+def test_a_damaged_receipt_says_what_helps(server: Server, tmp_path: Path, content: str, words: str) -> None:
+    fetch(archive(server.url()), tmp_path)
+    note = tmp_path / f"{NAME}.json"
+    good = note.read_bytes()
+    note.write_text(content)
+    with pytest.raises(UserError, match=f"^{note}: {words}.*; remove it, and download the archive again"):
+        fetch(archive(server.url()), tmp_path)
+    note.unlink()
+    fetch(archive("http://nowhere.invalid/"), tmp_path)
+    assert note.read_bytes() == good
+
+
+def test_a_receipt_of_an_earlier_version_is_read(server: Server, tmp_path: Path) -> None:
+    receipt = fetch(archive(server.url()), tmp_path)
+    note = tmp_path / f"{NAME}.json"
+    note.write_text(json.dumps(receipt | {"url": "https://example.org"}))
+    assert fetch(archive(server.url()), tmp_path) == receipt
+
+
 # By hand, and mirrors
+
+
+def test_a_link_to_nothing_is_named_and_nothing_is_downloaded(server: Server, tmp_path: Path) -> None:
+    (tmp_path / NAME).symlink_to(tmp_path / "unmounted" / NAME)
+    assert f"{tmp_path / NAME}: a link to nothing" in refusal(archive(server.url()), tmp_path)
+    assert server.requests == []
+
+
+def test_a_mirror_s_missing_folder_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    for folder, words in (("mirror", "no such file"), ("miror", "no such folder")):
+        assert words in refusal(
+            archive("http://nowhere.invalid/"), tmp_path / "data", mirror=str(tmp_path / folder)
+        )
 
 
 def test_right_file_placed_by_hand_is_used(server: Server, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(CONTENT)
     receipt = fetch(archive(server.url()), tmp_path)
-    assert (receipt["verified"], receipt["url"], server.requests) == (True, None, [])
+    assert (receipt["verified"], server.requests) == (True, [])
 
 
 def test_link_to_the_right_file_is_used(server: Server, tmp_path: Path) -> None:
@@ -134,9 +189,10 @@ def test_mirror_is_asked_instead_of_the_published_addresses(
         (tmp_path / "mirror" / NAME).write_bytes(CONTENT)
     else:
         mirror = server.url(f"/mirror/{NAME}").removesuffix(NAME if "slash" in kind else f"/{NAME}")
-    receipt = fetch(archive(server.url("/published")), tmp_path / "data", mirror=mirror)
+    stream = io.StringIO()
+    fetch(archive(server.url("/published")), tmp_path / "data", mirror=mirror, report=Reporter(stream))
     assert_complete(tmp_path / "data")
-    assert receipt["url"] == f"{mirror.rstrip('/')}/{NAME}"
+    assert f", from {mirror.rstrip('/')}/{NAME}; " in stream.getvalue()
     assert "/published" not in [path for path, _ in server.requests]
 
 

@@ -93,7 +93,7 @@ def test_what_decides_what_is_prepared_decides_where(photos: Path, tmp_path: Pat
         {},
         {"stored_side": 256},
         {"accept_other": True},
-        {"counts": {"classes": 8, "train": 240, "test": 184}},
+        {"counts": {"classes": 8, "train": 240, "test": 184}, "accept_other": True},
         {"transform": {"resize": 280}},
     ]
     found = [prepared_as({"cub200": {"models": ["resnet18"], **way}}) for way in ways]
@@ -144,10 +144,20 @@ def test_an_excerpt_has_counts_of_its_own() -> None:
         ("mine", {"folder": "{photos}", "test_fraction": 1.0}, r"data\.mine\.test_fraction: found 1\.0"),
         ("cub200", {"split_seed": 1}, r"data\.cub200\.split_seed: has no meaning for a published data set"),
         ("cub200", {"stored_side": 255}, r"data\.cub200\.stored_side: found 255, .* needs 256"),
+        (
+            "cub200",
+            {"counts": {"classes": 8, "train": 240, "test": 184}},
+            r"data\.cub200\.counts: .* needs `accept_other: true`",
+        ),
+        (
+            "mine",
+            {"folder": "{photos}", "transform": {"resize": 100}},
+            r"data\.mine\.transform: resize 100 is less than size 224",
+        ),
         ("cub200", {"counts": {"classes": 8}}, r"data\.cub200\.counts\.train: missing"),
         (
             "cub200",
-            {"counts": {"classes": 2, "train": 9, "test": 4}},
+            {"counts": {"classes": 2, "train": 9, "test": 4}, "accept_other": True},
             r"calibration\.folds: found 5, more than the 4 ",
         ),
         (
@@ -164,7 +174,11 @@ def test_an_excerpt_has_counts_of_its_own() -> None:
         ("mine", {"folder": "{photos}", "images_per_class": 9}, r"data\.mine: .*its smallest class has 8"),
         (
             "cub200",
-            {"counts": {"classes": 8, "train": 240, "test": 184}, "images_per_class": 31},
+            {
+                "counts": {"classes": 8, "train": 240, "test": 184},
+                "accept_other": True,
+                "images_per_class": 31,
+            },
             r"need 31 training images of every class; its classes have 30 on average",
         ),
         (
@@ -191,6 +205,44 @@ def test_a_mistake_is_found_before_anything_is_read(
     }
     with pytest.raises(UserError, match=words):
         study({name: {"models": ["resnet18"], **filled}})
+
+
+@pytest.mark.parametrize("key", ["test_fraction", "split_seed"])
+def test_how_to_split_is_refused_where_there_is_a_split(photos: Path, tmp_path: Path, key: str) -> None:
+    shutil.copytree(photos, tmp_path / "split/train")
+    photos.rename(tmp_path / "split/val")
+    study(own(tmp_path / "split"))
+    with pytest.raises(
+        UserError, match=rf"data\.mine\.{key}: .*split has its test images in val/; take it out"
+    ):
+        study(own(tmp_path / "split", **{key: {"test_fraction": 0.3, "split_seed": 1}[key]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "transform", "resize"),
+    [
+        ("cub200", {}, 256),
+        ("cub200", {"size": 112}, 128),
+        ("cub200", {"size": 32}, 37),
+        ("cub200", {"size": 112, "resize": 112}, 112),
+        ("cub200", {"size": 112, "resize": None}, None),
+        ("tiny_imagenet", {"size": 64}, 64),
+        ("cifar100", {"size": 24}, None),
+    ],
+)
+def test_a_size_takes_the_size_of_test_images_with_it(
+    name: str, transform: dict[str, Any], resize: int | None
+) -> None:
+    s = study({name: {"models": ["resnet18"], "transform": transform}})
+    assert s.dataset(name).transform.resize == resize
+
+
+@pytest.mark.parametrize("mirror", ["", " ", "ftp://example.org", "file:///archives"])
+def test_a_mirror_is_a_folder_or_a_url(mirror: str) -> None:
+    with pytest.raises(UserError, match=r"mirror: .*allowed: a folder, or a URL that begins with http://"):
+        study({"cub200": {"models": ["resnet18"]}}, mirror=mirror)
+    study({"cub200": {"models": ["resnet18"]}}, mirror="https://example.org/archives")
+    study({"cub200": {"models": ["resnet18"]}}, mirror="../archives")
 
 
 def test_as_many_images_as_the_smallest_class_has_are_allowed(photos: Path) -> None:

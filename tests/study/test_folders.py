@@ -45,7 +45,7 @@ def refusal(folder: Path) -> str:
 
 def test_a_folder_with_a_split_of_its_own_keeps_it(fill: Fill) -> None:
     folder = fill(*SPLIT)
-    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2)
+    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2, split="test")
     tree = read_tree(folder)
     assert tree.train == {"cat": ["train/cat/1.jpg", "train/cat/2.png"], "dog": ["train/dog/1.jpg"]}
     assert tree.test == {"cat": ["test/cat/3.jpg"], "dog": ["test/dog/2.jpg"]}
@@ -54,12 +54,12 @@ def test_a_folder_with_a_split_of_its_own_keeps_it(fill: Fill) -> None:
 @pytest.mark.parametrize("second", ["val", "valid", "TEST", "Valid"])
 def test_the_second_half_may_be_called_otherwise(fill: Fill, second: str) -> None:
     folder = fill(*(name.replace("test/", f"{second}/") for name in SPLIT))
-    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2)
+    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2, split=second)
 
 
 def test_val_is_not_looked_into_where_there_is_a_test(fill: Fill) -> None:
     folder = fill(*SPLIT, "val/cat/1.jpg", "val/horse/1.jpg", "extra/x.jpg")
-    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2, ["extra", "val"])
+    assert scan(folder, 0.5) == Scan({"cat": 2, "dog": 1}, 2, ["extra", "val"], split="test")
 
 
 def test_class_folders_are_to_be_split(fill: Fill) -> None:

@@ -21,7 +21,7 @@ recipe: {epochs: 2, batch_size: 256, learning_rate: 0.1, milestones: [1]}
 data:
   digits: {models: [preact_resnet18]}
 models:
-  preact_resnet18: {label: ResNet-18, width: 4, blocks: [1, 1, 1, 1]}
+  preact_resnet18: {label: ResNet-18, width: 16, blocks: [1, 1, 1, 1]}
 methods:
   baseline: {}
   aikd: {}

@@ -20,6 +20,8 @@ from aikd.study.run import Run
 from aikd.study.schema import Study
 
 DATA = "data"
+SNAKEMAKE = 300
+"""MB that Snakemake itself takes within a cluster's job (measured: 260 in two processes)."""
 _KINDS: dict[type, str] = {
     specs.DataSetsSpec: "datasets",
     specs.TableSpec: "numbers",
@@ -124,15 +126,18 @@ class Workflow:
 
     def memory(self, wildcards: Any, attempt: int) -> int:
         """Main memory, in MB, that training or predicting a run may take; more with each attempt."""
-        return attempt * self._needs(wildcards).memory
+        return attempt * self._needs(wildcards).memory + SNAKEMAKE
 
     def runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that training a run may take, start-up included; more with each attempt."""
-        return minutes(self._needs(wildcards).training, attempt)
+        return self._allowed(minutes(self._needs(wildcards).training, attempt))
 
     def predict_runtime(self, wildcards: Any, attempt: int) -> int:
         """Minutes that predicting with a run may take; more with each attempt."""
-        return minutes(self._needs(wildcards).predicting, attempt)
+        return self._allowed(minutes(self._needs(wildcards).predicting, attempt))
+
+    def _allowed(self, wanted: int) -> int:
+        return min(wanted, self.study.longest_job or wanted)
 
     def _needs(self, wildcards: Any) -> _Needs:
         self.settings(wildcards)  # ends the program with a message where there is no such run

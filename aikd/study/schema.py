@@ -211,6 +211,9 @@ class Study(Section):
     device_tflops: Positive = 5.0
     """Sustained training throughput of one device in 10¹² floating-point operations a second, by which times are
     planned and asked of a cluster. An assumption to be replaced by a measurement. Changing it retrains nothing."""
+    longest_job: Count | None = None
+    """Minutes that a cluster allows a job; none: any. No job that trains or predicts asks for more, and a run that
+    needs more goes on in its next attempt. Changing it retrains nothing."""
     mirror: Mirror | None = None
     """Folder or base URL that holds the archives under their published names; the only place then asked."""
     tables: dict[Name, Table] = {}

@@ -234,6 +234,16 @@ def test_time_follows_the_speed_that_the_study_states() -> None:
     assert slow - fast == pytest.approx(1.5 * operations / 1e12 / 60, rel=0.1)
 
 
+def test_no_job_asks_for_more_time_than_a_cluster_allows() -> None:
+    run = wildcards("tiny_imagenet/densenet121_3x3/aikd/seed0")
+    free, limited = (Workflow(changed(parsed(PAPER), {"longest_job": most})) for most in (None, 1440))
+    assert free.runtime(run, 1) > 1440
+    assert [limited.runtime(run, attempt) for attempt in (1, 2)] == [1440, 1440]
+    assert [limited.predict_runtime(run, attempt) for attempt in (1, 2)] == [
+        free.predict_runtime(run, attempt) for attempt in (1, 2)
+    ]
+
+
 def test_what_a_run_needs_is_worked_out_once_however_often_it_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,6 +11,11 @@ except UserError as error:
     sys.exit(f"The study cannot be used:\n{error}")
 
 
+# A scheduler's SIGTERM goes to every process of a job. The shell must outlive the one that saves its state: when the
+# shell ends, the job ends, and all that is left of it is killed.
+shell.prefix("set -euo pipefail; trap : TERM; ")
+
+
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
     run=r"[^.].*/seed\d+",

@@ -4,6 +4,10 @@ Needs a trained run; makes its predictions, its metrics, one file with the metri
 """
 
 
+localrules:
+    all_runs,
+
+
 rule predict:
     """Logits and penultimate features of the evaluation set."""
     input:

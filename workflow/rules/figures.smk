@@ -4,6 +4,10 @@ Needs the metrics of the runs in them, for t-SNE their predictions; makes `figur
 """
 
 
+localrules:
+    figure,
+
+
 rule figure:
     """One figure as PDF and PNG."""
     input:

@@ -4,6 +4,11 @@ Needs the metrics of the runs in them; makes `tables/table_N.{tex,csv,md}`, and 
 """
 
 
+localrules:
+    table,
+    published,
+
+
 rule table:
     """One table as LaTeX, CSV and Markdown."""
     input:

@@ -10,6 +10,7 @@ such.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -83,7 +84,9 @@ def train(study: Study, job: Job, results: Path, data: Path) -> None:
         sys.executable, "-m", "aikd", "train", "--settings", json.dumps(job.settings), "--results", str(results),
         "--data", str(data), "--evaluate-every", str(study.evaluate_every), "--save-every", str(study.save_every),
     ]  # fmt: skip
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    # Snakemake tells a job's threads in this way.
+    environment = os.environ | {"OMP_NUM_THREADS": str(study.threads)}
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
 
 
 def cpu() -> float:

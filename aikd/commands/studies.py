@@ -12,6 +12,7 @@ def check(options: argparse.Namespace) -> None:
     """Check a study file and say what it would train."""
     from aikd.study import queries
     from aikd.study.load import load_study
+    from aikd.study.resolve import prepared_folder, resolve_data
 
     study = load_study(options.study)
     print(f"{options.study}: study {study.name!r} is valid; results go to {study.results}/")
@@ -19,6 +20,8 @@ def check(options: argparse.Namespace) -> None:
         print(f"{target:12} {len(queries.runs_of(study, queries.outputs_of(study, target))):5} runs")
     print(f"{'all':12} {len(queries.runs_of(study)):5} distinct runs")
     for name, entry in study.data.items():
+        folder = prepared_folder(resolve_data(study, name))
+        print(f"data.{name}: prepared in data/{folder}")
         if found := entry.scan:
             counts = (
                 f"{len(found.classes):,} classes, {found.train:,} training and {found.test:,} test images"

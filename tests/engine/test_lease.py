@@ -382,11 +382,12 @@ def test_commands_pass_on_what_they_were_told(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen = []
-    monkeypatch.setattr(jobs, "train", lambda *arguments: seen.append((*arguments[3:], shows())))
+    monkeypatch.setattr(jobs, "train", lambda *arguments: seen.append((*arguments[3:6], shows())))
     monkeypatch.setattr(jobs, "predict", lambda *arguments: seen.append((arguments[0], shows())))
     machine.take(2)
     machine.patch.delenv("CUDA_VISIBLE_DEVICES")
-    command = ["train", "--settings", "{}", "--evaluate-every", "3", "--save-every", "4"]
+    command = f"train --results {tmp_path} --evaluate-every 3 --save-every 4 --settings".split()
+    command.append(f'{{"run": "{RUN}"}}')
     assert main([*command, "--runs-per-gpu", "2"]) == 0
     machine.take(2, CUDA_VISIBLE_DEVICES="1")
     machine.patch.delenv("CUDA_VISIBLE_DEVICES")

@@ -2,7 +2,9 @@
 
 Not a test that pytest collects, as it takes its time: `python tests/torture.py --kills 50`. Every attempt is a
 process of its own and dies by SIGKILL, or now and then by a signal that it may heed; one in ten attempts finds its
-newest state damaged. In the end all that a run leaves must be as if nothing had happened. Exit code 1 if it is not.
+newest state damaged. A run that was done before the kill came loses its results, as Snakemake would delete them, and
+every other time its last state, too. In the end all that a run leaves must be as if nothing had happened. Exit code 1
+if it is not.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +24,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from aikd.engine.adoption import LEFT_BEHIND
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED
 from aikd.engine.sources import prepare
 from aikd.engine.state import States
 from aikd.study.methods import METHODS
@@ -32,6 +35,7 @@ from aikd.study.schema import Study
 NET = {"label": "Net", "architecture": "preact_resnet18", "width": 4, "blocks": [1, 1, 1, 1]}
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 EX_TEMPFAIL = 75
+DONE = "done"
 TIMES = ("seconds", "images_per_second")
 
 
@@ -86,6 +90,15 @@ def contents(folder: Path) -> dict[str, Any]:
     }
 
 
+def lose(folder: Path, state: bool) -> None:
+    """Delete the results of a run, and its last state if wanted."""
+    for path in folder.iterdir():
+        if path.name != TRAINED:
+            path.unlink()
+        elif state:
+            shutil.rmtree(path)
+
+
 def damage_newest(folder: Path, rng: random.Random) -> None:
     """Flip one bit of the newest state, or cut it."""
     states = States(folder)
@@ -113,7 +126,7 @@ def attempt(
         process.send_signal(number)
         code = process.wait()
     if code == 0:
-        return "was done before"
+        return DONE
     if code == EX_TEMPFAIL:
         return "saved and left with 75"
     if code in (-number, 128 + number):
@@ -127,17 +140,16 @@ def torture(
 ) -> list[str]:  # fmt: skip
     """Interrupt a run until its share of kills is used up; returns what is wrong with what it left."""
     rng, seen, kills = random.Random(f"{options.seed} {settings['run']}"), Counter[str](), 0
-    folder, wrong = folders[0] / "runs" / settings["run"], list[str]()
+    folder, wrong, last = folders[0] / "runs" / settings["run"], list[str](), ""
     while kills < options.kills:
         done = attempt(settings, folders, rng, window, options.save_every)
         seen[done] += 1
-        kills += 1
+        kills += done != DONE
         if done.startswith("unexpected"):
             wrong.append(done)
-        if done == "was done before":
+        if done == DONE:
             wrong += differences(contents(folder), expected)
-            for path in folder.iterdir():
-                path.unlink()
+            lose(folder, rng.random() < 0.5)
         elif rng.random() < 0.1:
             seen["damaged states"] += 1
             damage_newest(folder, rng)
@@ -146,8 +158,8 @@ def torture(
     else:
         wrong += differences(contents(folder), expected)
         resumed = json.loads((folder / "train.json").read_text(encoding="utf-8"))["resumed_at"]
-        seen["resumed at " + ", ".join(map(str, resumed))] += 1
-    print(f"{settings['run']}: {'; '.join(f'{n} × {what}' for what, n in seen.items())}")
+        last = f"; in the end resumed after epochs {', '.join(map(str, resumed))}" if resumed else ""
+    print(f"{settings['run']}: {'; '.join(f'{n} × {what}' for what, n in seen.items())}{last}")
     print(f"  {'WRONG: ' + '; '.join(wrong) if wrong else 'as if nothing had happened'}", flush=True)
     return wrong
 
@@ -170,7 +182,7 @@ def main() -> int:
         calm, rough, data = (Path(place) / name for name in ("calm", "rough", "data"))
         for folder in (calm, rough):
             folder.mkdir()
-        prepare(resolve_data(study(1, "fp32"), "digits"), data)
+        prepare(resolve_data(study(options.epochs, "fp32"), "digits"), data)
         for settings in runs(options.epochs, options.precision):
             started = time.monotonic()
             if start(settings, calm, data, options.save_every).wait():

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from aikd.errors import Interrupted
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-"""How schedulers and people ask a process to end; SIGUSR1 is what Slurm is commonly told to send ahead of time."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""How schedulers and people ask a process to end; SIGUSR1 is what Slurm is commonly told to send ahead of time, SIGHUP
+comes of a terminal that was closed."""
 
 
 class Signals:

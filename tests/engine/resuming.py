@@ -33,7 +33,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("aikd", {"previous": "memory"}),
 ]
 OUTPUTS = ("model.safetensors", LEFT_BEHIND)
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
 def superior(settings: dict[str, Any]) -> Any:

@@ -86,8 +86,6 @@ def watch(frame, event, argument):
         sys.setprofile(None)
         os.kill(os.getpid(), NUMBER)
 INSTANT, NUMBER = sys.argv.pop(1), int(sys.argv.pop(1))
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-    assert signal.getsignal(number) is not signal.SIG_IGN
 from aikd.cli import main
 if INSTANT:
     sys.setprofile(watch)
@@ -108,9 +106,14 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        # A shell that runs tests in the background has SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # noqa: PLW1509
+        preexec_fn=unignore,  # noqa: PLW1509
     )
+
+
+def unignore() -> None:
+    """A shell that runs tests in the background has SIGINT ignored, and `nohup` SIGHUP."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def until(process: subprocess.Popen[str], words: str) -> Iterator[str]:
@@ -158,7 +161,7 @@ LATE = (
 def test_a_signal_before_the_first_step_ends_with_75_and_a_line(
     tmp_path: Path, tiny: Path, baseline: dict[str, Any], instant: str
 ) -> None:
-    number = SIGNALS[len(instant) % 3]
+    number = SIGNALS[len(instant) % len(SIGNALS)]
     with start(baseline, tmp_path, tiny, instant=instant, number=number) as process:
         said = process.communicate(timeout=120)[1].splitlines()
     run = baseline["run"]
@@ -176,7 +179,7 @@ def test_a_signal_before_the_first_step_ends_with_75_and_a_line(
 def test_a_signal_while_results_are_written_lets_them_be_written(
     tmp_path: Path, undisturbed: Path, tiny: Path, baseline: dict[str, Any], instant: str
 ) -> None:
-    number = SIGNALS[len(instant) % 3]
+    number = SIGNALS[len(instant) % len(SIGNALS)]
     with start(baseline, tmp_path, tiny, instant=instant, number=number) as process:
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said

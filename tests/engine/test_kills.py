@@ -21,6 +21,7 @@ from aikd.engine.locks import exclusive
 from aikd.engine.signals import heeding
 from aikd.engine.state import States
 from aikd.errors import Interrupted
+from tests.conftest import ROOT
 from tests.engine.resuming import (
     EPOCHS,
     METHODS,
@@ -227,6 +228,13 @@ def test_a_second_process_on_a_run_waits_for_the_first_and_finds_its_work_done(
     assert f"continues after epoch {EPOCHS} of {EPOCHS}" in said
     assert "epoch 1/" not in said
     same_results(folder, undisturbed / "runs" / baseline["run"])
+
+
+def test_a_short_torture_finds_nothing() -> None:
+    command = [sys.executable, str(ROOT / "tests/torture.py"), "--kills", "1", "--epochs", "8"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("as if nothing had happened") == len(METHODS)
 
 
 @pytest.mark.parametrize(("method", "settings"), METHODS, ids=str)

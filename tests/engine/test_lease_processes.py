@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from aikd.engine import lease
 from aikd.engine.gpus import FAKE
 from aikd.engine.lease import FOLDER, JOBS
+from aikd.errors import Interrupted, UserError
 
 RUN = "digits/net/baseline/seed0"
 HOLD = """
@@ -140,6 +142,23 @@ def test_waiting_ends_with_75_on_a_signal(
         75,
         f"aikd {command[0]}: {RUN}: interrupted before it {begun}\n",
     )
+
+
+def test_a_driver_that_a_signal_ended_is_no_error_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked in a process of its own, which has the same signal where a terminal or a scheduler sends it."""
+
+    def ended() -> list[str]:
+        raise UserError("the NVIDIA driver cannot be asked")
+
+    def check() -> None:
+        raise Interrupted("asked to end")
+
+    monkeypatch.setattr(lease, "visible_gpus", ended)
+    monkeypatch.delenv("AIKD_DEVICE", raising=False)
+    with pytest.raises(Interrupted), lease.leased("run", check=check):
+        pass
+    with pytest.raises(UserError, match="driver"), lease.leased("run"):
+        pass
 
 
 def test_ignored_signals_do_not_end_waiting(processes: Processes) -> None:

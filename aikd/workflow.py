@@ -146,7 +146,7 @@ class Workflow:
     def _needs_of(self, path: str) -> _Needs:
         settings: dict[str, Any] = json.loads(self.settings_of(path))
         dataset = self.study.dataset(settings["data"]["name"])
-        done = work(settings, dataset, self.study.evaluate_every, self.study.save_every)
+        done = work(settings, dataset, self.study.evaluate_every)
         speed = stated(self.study.device_tflops, done)
         return _Needs(memory(settings, dataset), speed.training(done), speed.predicting(done))
 

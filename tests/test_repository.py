@@ -169,6 +169,14 @@ def test_no_function_is_longer_than_60_lines() -> None:
     assert [place(path, node, f"{node.name}: {n} lines") for path, node, n in functions if n > 60] == []
 
 
+def test_every_file_that_the_docs_name_is_there() -> None:
+    texts = [ROOT / "README.md", ROOT / "results/README.md", *(ROOT / "docs").glob("*.md")]
+    named = r"`((?:aikd|benchmarks|envs|profiles|tests|workflow|\.ci)/[\w./-]+)`"
+    found = {name for path in texts for name in re.findall(named, path.read_text(encoding="utf-8"))}
+    assert len(found) > 30
+    assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
+
+
 def test_every_module_and_every_public_class_and_function_of_it_has_a_docstring() -> None:
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     bare = [

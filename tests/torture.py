@@ -2,7 +2,9 @@
 
 Not a test that pytest collects, as it takes its time: `python tests/torture.py --kills 50`. Every attempt is a
 process of its own and dies by SIGKILL, or now and then by a signal that it may heed; one in ten attempts finds its
-newest state damaged. In the end all that a run leaves must be as if nothing had happened. Exit code 1 if it is not.
+newest state damaged. A run that was done before the kill came loses its results, as Snakemake would delete them, and
+every other time its last state, too. In the end all that a run leaves must be as if nothing had happened. Exit code 1
+if it is not.
 """
 
 import argparse
@@ -10,18 +12,23 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 
-from aikd.engine.adoption import LEFT_BEHIND
+from aikd import cli
+from aikd.engine import jobs  # noqa: F401, loads PyTorch, once for all attempts
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED
 from aikd.engine.sources import prepare
 from aikd.engine.state import States
 from aikd.study.methods import METHODS
@@ -32,6 +39,7 @@ from aikd.study.schema import Study
 NET = {"label": "Net", "architecture": "preact_resnet18", "width": 4, "blocks": [1, 1, 1, 1]}
 HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 EX_TEMPFAIL = 75
+DONE = "done"
 TIMES = ("seconds", "images_per_second")
 
 
@@ -62,13 +70,26 @@ def runs(epochs: int, precision: str) -> list[dict[str, Any]]:
     ]
 
 
-def start(settings: dict[str, Any], results: Path, data: Path, save_every: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "aikd", "train", "--settings", json.dumps(settings)]
-    command += ["--results", str(results), "--data", str(data), "--save-every", str(save_every)]
-    environment = os.environ | {"AIKD_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    # To a file, as nobody would read a pipe of a process that is about to be killed.
-    with (results / "attempts.log").open("ab") as log:
-        return subprocess.Popen(command, stderr=log, env=environment)
+def start(settings: dict[str, Any], results: Path, data: Path, save_every: int) -> ForkProcess:
+    """`aikd train` in a process of its own, forked off this one so that it need not load PyTorch first."""
+    command = ["train", "--settings", json.dumps(settings), "--save-every", str(save_every)]
+    command += ["--results", str(results), "--data", str(data)]
+    process = get_context("fork").Process(target=train, args=(command, results / "attempts.log"))
+    process.start()
+    return process
+
+
+def whole(settings: dict[str, Any], results: Path, data: Path, save_every: int) -> int | None:
+    """Train to the end; returns the exit code."""
+    process = start(settings, results, data, save_every)
+    process.join()
+    return process.exitcode
+
+
+def train(command: list[str], log: Path) -> None:
+    with log.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    sys.exit(cli.main(command))
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -84,6 +105,15 @@ def contents(folder: Path) -> dict[str, Any]:
     return found | {
         key: x for key, x in summary.items() if key not in (*TIMES, "peak_memory", "resumed_at", "revision")
     }
+
+
+def lose(folder: Path, state: bool) -> None:
+    """Delete the results of a run, and its last state if wanted."""
+    for path in folder.iterdir():
+        if path.name != TRAINED:
+            path.unlink()
+        elif state:
+            shutil.rmtree(path)
 
 
 def damage_newest(folder: Path, rng: random.Random) -> None:
@@ -107,16 +137,16 @@ def attempt(
     results, data = folders
     process = start(settings, results, data, save_every)
     number = signal.SIGKILL if rng.random() < 0.7 else rng.choice(HEEDED)
-    try:
-        code = process.wait(rng.uniform(*window))
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        code = process.wait()
+    process.join(rng.uniform(*window))
+    if process.is_alive():
+        os.kill(process.pid or 0, number)
+        process.join()
+    code = process.exitcode
     if code == 0:
-        return "was done before"
+        return DONE
     if code == EX_TEMPFAIL:
         return "saved and left with 75"
-    if code in (-number, 128 + number):
+    if code == -number:
         return "killed" if number == signal.SIGKILL else "ended while it started"
     return f"unexpected exit code {code}"
 
@@ -127,27 +157,26 @@ def torture(
 ) -> list[str]:  # fmt: skip
     """Interrupt a run until its share of kills is used up; returns what is wrong with what it left."""
     rng, seen, kills = random.Random(f"{options.seed} {settings['run']}"), Counter[str](), 0
-    folder, wrong = folders[0] / "runs" / settings["run"], list[str]()
+    folder, wrong, last = folders[0] / "runs" / settings["run"], list[str](), ""
     while kills < options.kills:
         done = attempt(settings, folders, rng, window, options.save_every)
         seen[done] += 1
-        kills += 1
+        kills += done != DONE
         if done.startswith("unexpected"):
             wrong.append(done)
-        if done == "was done before":
+        if done == DONE:
             wrong += differences(contents(folder), expected)
-            for path in folder.iterdir():
-                path.unlink()
+            lose(folder, rng.random() < 0.5)
         elif rng.random() < 0.1:
             seen["damaged states"] += 1
             damage_newest(folder, rng)
-    if start(settings, *folders, options.save_every).wait():
+    if whole(settings, *folders, options.save_every):
         wrong.append("the last attempt failed")
     else:
         wrong += differences(contents(folder), expected)
         resumed = json.loads((folder / "train.json").read_text(encoding="utf-8"))["resumed_at"]
-        seen["resumed at " + ", ".join(map(str, resumed))] += 1
-    print(f"{settings['run']}: {'; '.join(f'{n} × {what}' for what, n in seen.items())}")
+        last = f"; in the end resumed after epochs {', '.join(map(str, resumed))}" if resumed else ""
+    print(f"{settings['run']}: {'; '.join(f'{n} × {what}' for what, n in seen.items())}{last}")
     print(f"  {'WRONG: ' + '; '.join(wrong) if wrong else 'as if nothing had happened'}", flush=True)
     return wrong
 
@@ -165,21 +194,23 @@ def main() -> int:
     parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    os.environ["AIKD_DEVICE"] = "cpu"
+    torch.set_num_threads(1)
     wrong = []
     with tempfile.TemporaryDirectory() as place:
         calm, rough, data = (Path(place) / name for name in ("calm", "rough", "data"))
         for folder in (calm, rough):
             folder.mkdir()
-        prepare(resolve_data(study(1, "fp32"), "digits"), data)
+        prepare(resolve_data(study(options.epochs, "fp32"), "digits"), data)
         for settings in runs(options.epochs, options.precision):
             started = time.monotonic()
-            if start(settings, calm, data, options.save_every).wait():
+            if whole(settings, calm, data, options.save_every):
                 sys.exit((calm / "attempts.log").read_text(encoding="utf-8"))
             seconds = time.monotonic() - started
             folder = calm / "runs" / settings["run"]
             trained = json.loads((folder / "train.json").read_text(encoding="utf-8"))["seconds"]
-            # Mostly while it trains: starting up takes longer than that, and has little to lose.
-            window = (0.9 * (seconds - trained), 1.05 * seconds)
+            # Mostly while it trains: starting up has little to lose. Several attempts come to the end together.
+            window = (0.9 * (seconds - trained), seconds - 0.6 * trained)
             wrong += torture(settings, (rough, data), contents(folder), window, options)
     return bool(wrong)
 

@@ -1,36 +1,67 @@
 """Commands on one run: train, predict, calibrate."""
 
 import argparse
+import sys
 
 from aikd.commands.arguments import DATA, JSON, RESULTS, RUN, RUNS_PER_GPU, Adder, json_object, positive
 
 
 def train(options: argparse.Namespace) -> None:
     """Train one run from its resolved settings."""
-    from aikd.engine.lease import leased
+    from aikd.engine.signals import heeding
 
-    settings = json_object(options.settings)
-    with leased(str(settings.get("run")), options.runs_per_gpu) as gpu:
-        from aikd.engine import jobs
+    with heeding() as signals:
+        from aikd.engine.lease import leased
+        from aikd.engine.locks import exclusive
+        from aikd.study.layout import RUNS
+        from aikd.study.run import Run
 
-        jobs.train(settings, options.results, options.data, options.evaluate_every, options.save_every, gpu)
+        settings = json_object(options.settings)
+        run = Run.from_path(str(settings.get("run"))).path
+        folder = options.results / RUNS / run
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def check() -> None:
+            signals.check(f"{run}: interrupted before it began")
+
+        # Two may want one run where Snakemake was killed and what it had started trains on. Who comes second finds
+        # the work done; until then it must not keep a GPU.
+        with exclusive(folder, _say, check), leased(run, options.runs_per_gpu, check) as gpu:
+            from aikd.engine import jobs
+
+            check()
+            jobs.train(
+                settings,
+                options.results,
+                options.data,
+                options.evaluate_every,
+                options.save_every,
+                gpu,
+                signals,
+            )
 
 
 def predict(options: argparse.Namespace) -> None:
     """Predict the evaluation set with a trained run: logits, features, labels."""
-    from aikd.engine.adoption import adopt
-    from aikd.study.layout import RUNS
-    from aikd.study.run import Run
+    from aikd.engine.signals import heeding
 
-    run = Run.from_path(options.run).path
-    if adopt(options.results / RUNS / run):
-        return
-    from aikd.engine.lease import leased
+    with heeding() as signals:
+        from aikd.engine.adoption import adopt
+        from aikd.study.layout import RUNS
+        from aikd.study.run import Run
 
-    with leased(run, options.runs_per_gpu):
-        from aikd.engine import jobs
+        run = Run.from_path(options.run).path
+        if adopt(options.results / RUNS / run):
+            return
+        from aikd.engine.lease import leased
 
-        jobs.predict(run, options.results, options.data)
+        def check() -> None:
+            signals.check(f"{run}: interrupted before it was predicted")
+
+        with leased(run, options.runs_per_gpu, check):
+            from aikd.engine import jobs
+
+            jobs.predict(run, options.results, options.data, check)
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -39,6 +70,10 @@ def calibrate(options: argparse.Namespace) -> None:
     from aikd.study.run import Run
 
     evaluate(Run.from_path(options.run).path, options.results, options.bins, options.folds)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def add(command: Adder) -> None:

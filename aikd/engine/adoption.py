@@ -1,11 +1,19 @@
-"""Predictions that training leaves behind, so that predicting need load neither the model nor torch again."""
+"""What training leaves behind for as long as its run is not predicted with.
 
+Predictions, so that predicting need load neither the model nor torch again; and the last state, from which the
+results can be written once more should they be lost: Snakemake deletes those of a job that did not end as it should.
+"""
+
+import shutil
 from pathlib import Path
 
 from aikd.records import file_digest
 from aikd.study.layout import MODEL, PREDICTIONS
 
 LEFT_BEHIND = ".predictions.safetensors"
+
+TRAINED = ".trained"
+"""Folder of the last state of a run whose results are written."""
 
 
 def adopt(folder: Path) -> bool:
@@ -21,4 +29,11 @@ def adopt(folder: Path) -> bool:
         left_behind.replace(folder / PREDICTIONS)
     except (OSError, SafetensorError):
         return False
+    forget(folder)
     return True
+
+
+def forget(folder: Path) -> None:
+    """The run's predictions are written, which shows that its results were not lost: remove what is left behind."""
+    (folder / LEFT_BEHIND).unlink(missing_ok=True)
+    shutil.rmtree(folder / TRAINED, ignore_errors=True)

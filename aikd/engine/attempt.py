@@ -2,18 +2,17 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aikd.engine.signals import handling
+from aikd.engine.provenance import peak_memory
+from aikd.engine.signals import Signals
 from aikd.engine.state import Snapshot, States
 from aikd.engine.training import Trainer
-from aikd.errors import Interrupted, UserError
+from aikd.errors import UserError
 from aikd.records import difference
 
-FORMAT = 1
+FORMAT = 2
 """Raised by hand when states are to be laid out in another way: those of before are then left aside."""
 
 
@@ -27,10 +26,17 @@ class Attempt:
         trainer: freshly made.
         save_every: epochs between two states on disk.
         started: when this attempt began, by `time.monotonic`.
+        signals: those that ask it to end.
     """
 
     def __init__(
-        self, folder: Path, identity: dict[str, Any], trainer: Trainer, save_every: int, started: float
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        trainer: Trainer,
+        save_every: int,
+        started: float,
+        signals: Signals,
     ) -> None:
         self.identity = {"format": FORMAT} | identity
         self.run, self.epochs = trainer.settings["run"], trainer.recipe["epochs"]
@@ -38,14 +44,21 @@ class Attempt:
         self.resumed_at: list[int] = []
         """Finished epochs at which this and earlier attempts took up a state."""
         self._started, self._before = started, 0.0
+        self._peak: dict[str, int | None] = {}
         self._latest: tuple[int, Snapshot] | None = None
         self._saved = 0
-        self._signal: int | None = None
+        self._signals = signals
 
     @property
     def seconds(self) -> float:
         """Wall time that went into the run: this attempt's, and that of earlier ones up to where it took them up."""
         return self._before + time.monotonic() - self._started
+
+    @property
+    def peak_memory(self) -> dict[str, int | None]:
+        """The most memory that any attempt has had, in MB."""
+        now = peak_memory(self.trainer.precision.device)
+        return {key: value and max(value, self._peak.get(key) or 0) for key, value in now.items()}
 
     def take_up(self) -> None:
         """Bring the trainer to the newest good state of the same training, if there is one.
@@ -53,6 +66,7 @@ class Attempt:
         Raises:
             UserError: the state is whole and of the same settings, but the trainer cannot take it.
         """
+        self.states.recall()
         if not self.states.epochs():
             return
         found = self.states.newest(self._say)
@@ -77,7 +91,8 @@ class Attempt:
                 f"{self.states.folder}, and training starts anew"
             ) from None
         self._latest, self._saved = found, epoch
-        self._before, self.resumed_at = tree["seconds"], [*tree["resumed_at"], epoch]
+        self._before, self._peak = tree["seconds"], tree["peak_memory"]
+        self.resumed_at = [*tree["resumed_at"], epoch]
         self._say(f"continues after epoch {epoch} of {self.epochs}")
 
     def keep(self) -> None:
@@ -90,18 +105,20 @@ class Attempt:
         tree = {
             "identity": self.identity,
             "seconds": self.seconds,
+            "peak_memory": self.peak_memory,
             "resumed_at": self.resumed_at,
             "trainer": self.trainer.state(),
         }
         self._latest = epoch, Snapshot.of(tree)
-        # The last state, too, where any are saved: writing the results may fail. A run too short for one needs none.
-        if epoch % self.save_every == 0 or epoch == self.epochs > self.save_every:
+        # The last one in any case: the results may not come to be written, or be lost.
+        if epoch % self.save_every == 0 or epoch == self.epochs:
             try:
                 self._save()
             except OSError as error:
                 # A state is only an insurance: losing it is no reason to lose the training.
                 self._say(f"the state after epoch {epoch} could not be saved ({error}); training goes on")
-        self.check()
+        if epoch < self.epochs:  # else to write the results takes no longer than to end
+            self.check()
 
     def check(self) -> None:
         """Between two steps: nothing, unless a signal came.
@@ -109,7 +126,7 @@ class Attempt:
         Raises:
             Interrupted: one did; the last finished epoch is saved.
         """
-        if self._signal is None:
+        if not self._signals.came:
             return
         done, trouble = self._latest[0] if self._latest else 0, ""
         try:
@@ -118,7 +135,7 @@ class Attempt:
             trouble = f", whose state could not be saved ({error})"
         where = "there" if self._saved == done else f"epoch {self._saved}"
         how = f"continues from {where}" if self._saved else "starts anew"
-        raise Interrupted(
+        self._signals.check(
             f"{self.run}: interrupted after epoch {done} of {self.epochs}{trouble}; the next attempt {how}"
         )
 
@@ -126,16 +143,6 @@ class Attempt:
         if self._latest and self._latest[0] != self._saved:
             self.states.save(*self._latest)
             self._saved = self._latest[0]
-
-    @contextmanager
-    def heeding_signals(self) -> Iterator[None]:
-        """Signals are noted for `check` in here, however often they come."""
-        with handling(self._note):
-            yield
-        self.check()
-
-    def _note(self, number: int, _: object) -> None:
-        self._signal = number
 
     def _say(self, text: str) -> None:
         print(f"{self.run}: {text}", file=sys.stderr, flush=True)

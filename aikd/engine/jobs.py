@@ -2,21 +2,22 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from aikd.engine.adoption import LEFT_BEHIND
+from aikd.engine.adoption import LEFT_BEHIND, forget
 from aikd.engine.attempt import Attempt
 from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
-from aikd.engine.locks import exclusive
 from aikd.engine.memory import keep_freed_memory
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
 from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
-from aikd.engine.provenance import peak_memory, revision, versions
+from aikd.engine.provenance import revision, versions
+from aikd.engine.signals import Signals
 from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
@@ -36,11 +37,15 @@ def train(
     evaluate_every: int,
     save_every: int = 10,
     gpu: str | None = None,
+    signals: Signals | None = None,
 ) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
 
     Where an earlier attempt was interrupted, training goes on from the state that it saved in `.state`, and ends in
-    the same model as if nothing had happened. The state goes when the results are there.
+    the same model as if nothing had happened. The last state stays until `predict` has used the results, so that
+    results that are lost before are written again from it.
+
+    The caller has the run's folder for itself.
 
     Args:
         settings: the run's resolved settings.
@@ -49,11 +54,11 @@ def train(
         evaluate_every: epochs between two looks at the evaluation set.
         save_every: epochs between two states on disk, and what a killed process may lose.
         gpu: name of the GPU that this process has, for the summary.
+        signals: those that ask this process to end; none: it heeds none.
 
     Raises:
-        UserError: the data or the superior model do not fit the settings, a loss is not finite, or another process
-            trains this run.
-        Interrupted: SIGTERM, SIGINT or SIGUSR1 came; the last finished epoch is saved.
+        UserError: the data or the superior model do not fit the settings, or a loss is not finite.
+        Interrupted: a signal came before the end of the last epoch; the last finished one is saved.
     """
     started = time.monotonic()
     keep_freed_memory()
@@ -66,16 +71,15 @@ def train(
         identity["inputs"]["superior"] = file_digest(results / RUNS / settings["superior"] / MODEL)
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
-        _tidy(folder)
-        trainer = Trainer(settings, prepared, superior, choose_device(), evaluate_every)
-        attempt = Attempt(folder, identity, trainer, save_every, started)
-        _train(trainer, attempt)
-        model = save_model(folder / MODEL, trainer.student, settings["run"])
-        write_history(folder / HISTORY, trainer.history)
-        write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
-        attempt.states.remove()
-        _leave_predictions(folder, trainer, prepared)
+    _tidy(folder)
+    trainer = Trainer(settings, prepared, superior, choose_device(), evaluate_every)
+    attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals())
+    _train(trainer, attempt)
+    model = save_model(folder / MODEL, trainer.student, settings["run"])
+    write_history(folder / HISTORY, trainer.history)
+    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
+    attempt.states.put_aside()
+    _leave_predictions(folder, trainer, prepared)
 
 
 def _tidy(folder: Path) -> None:
@@ -94,9 +98,8 @@ def _train(trainer: Trainer, attempt: Attempt) -> None:
         _report(row, epochs)
         attempt.keep()
 
-    with attempt.heeding_signals():
-        attempt.take_up()
-        trainer.run(finished, attempt.check)
+    attempt.take_up()
+    trainer.run(finished, attempt.check)
 
 
 def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> None:
@@ -162,15 +165,18 @@ def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, A
         "device": device_name(trainer.precision.device),
         "gpu": gpu,
         "threads": torch.get_num_threads(),
-        "peak_memory": peak_memory(trainer.precision.device),
+        "peak_memory": attempt.peak_memory,
         "precision": trainer.precision.name,
         "revision": revision(),
         "versions": versions(),
     }
 
 
-def predict(run: str, results: Path, data: Path) -> None:
+def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lambda: None) -> None:
     """Predict the evaluation set with a trained run; writes `predictions.safetensors` into its folder.
+
+    Args:
+        check: called before each batch; what it raises ends predicting.
 
     Raises:
         UserError: the model is missing or damaged, or the data is not that of the run.
@@ -184,9 +190,9 @@ def predict(run: str, results: Path, data: Path) -> None:
     test = test_data(settings, prepared, precision)
     holdout = holdout_data(settings, prepared, precision)
     write_predictions(
-        folder / PREDICTIONS, model, settings, test, holdout, precision, _origin(folder, prepared)
+        folder / PREDICTIONS, model, settings, test, holdout, precision, _origin(folder, prepared), check
     )
-    (folder / LEFT_BEHIND).unlink(missing_ok=True)
+    forget(folder)
 
 
 def _open_data(settings: dict[str, Any], data: Path) -> Prepared:

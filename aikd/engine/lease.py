@@ -13,14 +13,13 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from aikd.engine.gpus import visible_gpus
-from aikd.engine.signals import handling
-from aikd.errors import Interrupted, UserError
+from aikd.errors import UserError
 
 FOLDER = "AIKD_GPU_LOCKS"
 """Names another folder for the leases, for example one that several containers have in common."""
@@ -70,7 +69,7 @@ class Lease:
 
 
 @contextmanager
-def leased(run: str, share: int = 1) -> Iterator[str | None]:
+def leased(run: str, share: int = 1, check: Callable[[], None] = lambda: None) -> Iterator[str | None]:
     """Have a GPU, waiting for it if need be; where CUDA shows several, it shows that one alone from then on.
 
     Yields the GPU's name, or None, at no cost, where there is no GPU or AIKD_DEVICE wants none.
@@ -78,18 +77,16 @@ def leased(run: str, share: int = 1) -> Iterator[str | None]:
     Args:
         run: what it is for, as others will read it.
         share: runs that may be on the GPU at a time. Of runs that differ in this, the smallest number counts.
+        check: called while it waits; what it raises ends that.
 
     Raises:
         UserError: the leases cannot be read or written.
-        Interrupted: a signal came before there was a GPU.
     """
-
-    def stop(number: int, frame: object) -> None:
-        raise Interrupted(f"{run}: interrupted before it had a GPU; nothing was begun")
-
-    with handling(stop):
+    try:
         pool = _pool()
-        lease = _wait(run, pool, share) if pool else None
+    finally:
+        check()  # the process that asks the driver may have had the same signal, and failed of it
+    lease = _wait(run, pool, share, check) if pool else None
     if lease is None:
         yield None
         return
@@ -110,7 +107,7 @@ def _pool() -> list[str]:
     return gpus if wanted[1] is None else gpus[int(wanted[1]) :][:1]
 
 
-def _wait(run: str, pool: list[str], share: int) -> Lease:
+def _wait(run: str, pool: list[str], share: int, check: Callable[[], None]) -> Lease:
     folder = Path(os.environ.get(FOLDER) or DEFAULT_FOLDER).absolute()
     started, pause, said_at = time.monotonic(), 0.02, -REMINDER
     while True:
@@ -129,6 +126,7 @@ def _wait(run: str, pool: list[str], share: int) -> Lease:
         if (found or waited > PATIENCE) and now - said_at >= REMINDER:
             _say(f"{run}: waits for {found or f'{folder}, which another process keeps locked'}")
             said_at = now
+        check()
         time.sleep(pause * random.uniform(0.5, 1))
         pause = min(1.0, 1.3 * pause)
 

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,9 +18,14 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 LOCK = ".lock"
 
+PAUSE = 0.5
+"""Seconds between two looks of a process that waits."""
+
 
 @contextmanager
-def exclusive(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[bool]:
+def exclusive(
+    path: Path, waiting: Callable[[str], None] | None = None, check: Callable[[], None] = lambda: None
+) -> Iterator[bool]:
     """Have a folder, or a file that need not be there, for oneself.
 
     The system frees the lock of a process that died, however it did. Yields whether there is a lock: a file system
@@ -27,13 +33,14 @@ def exclusive(path: Path, waiting: Callable[[str], None] | None = None) -> Itera
 
     Args:
         waiting: told who has it before waiting for them; none: do not wait.
+        check: called while it waits; what it raises ends that.
 
     Raises:
         UserError: another process has it.
         OSError: there is no room, or no permission.
     """
     lock = path / LOCK if path.is_dir() else path.with_name(f".{path.name}{LOCK}")
-    file, held = _locked(lock, path, waiting)
+    file, held = _locked(lock, path, waiting, check)
     with file:
         try:
             with naming(lock):
@@ -46,8 +53,11 @@ def exclusive(path: Path, waiting: Callable[[str], None] | None = None) -> Itera
             lock.unlink(missing_ok=True)
 
 
-def _locked(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> tuple[TextIO, bool]:
+def _locked(
+    lock: Path, path: Path, waiting: Callable[[str], None] | None, check: Callable[[], None]
+) -> tuple[TextIO, bool]:
     """The lock file, open and locked, and still the one that others will find; and whether it could be locked."""
+    said = ""
     while True:
         file = lock.open("a+", encoding="utf-8")
         try:
@@ -55,11 +65,15 @@ def _locked(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> tu
         except BlockingIOError:
             file.seek(0)
             used = f"{path}: in use by {file.read() or 'a process that has just begun'}"
+            file.close()
             if waiting is None:
-                file.close()
                 raise UserError(f"{used}; wait for it, or end it first") from None
-            waiting(f"{used}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if used != said:
+                waiting(f"{used}; waiting for it")
+                said = used
+            check()
+            time.sleep(PAUSE)  # and not in the system's queue, where nobody would look for signals
+            continue
         except OSError as error:
             if error.errno in NO_LOCKS:
                 return file, False

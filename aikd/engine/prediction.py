@@ -1,5 +1,6 @@
 """What a trained network says of the evaluation set."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def write_predictions(
     holdout: Images | None,
     precision: Precision,
     origin: dict[str, str],
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Predict the evaluation set, and write the outputs to `path`.
 
@@ -31,15 +33,16 @@ def write_predictions(
 
     Args:
         origin: SHA-256 of the `model`, and digest of the `data`.
+        check: called before each batch; what it raises ends predicting.
 
     Raises:
         OSError: there is no room, or no permission.
     """
     model = precision.place(model).eval()
-    logits, features, labels = _outputs(model, test, precision)
+    logits, features, labels = _outputs(model, test, precision, check)
     tensors = {"logits": logits, "features": features.half(), "labels": labels}
     if holdout is not None:
-        tensors["holdout_logits"], _, tensors["holdout_labels"] = _outputs(model, holdout, precision)
+        tensors["holdout_logits"], _, tensors["holdout_labels"] = _outputs(model, holdout, precision, check)
     metadata = {
         "run": settings["run"],
         "dataset": settings["data"]["name"],
@@ -49,10 +52,13 @@ def write_predictions(
     write_bytes(path, save(tensors, metadata))
 
 
-def _outputs(model: nn.Module, images: Images, precision: Precision) -> tuple[Tensor, Tensor, Tensor]:
+def _outputs(
+    model: nn.Module, images: Images, precision: Precision, check: Callable[[], None]
+) -> tuple[Tensor, Tensor, Tensor]:
     logits, features, labels = [], [], []
     with torch.inference_mode():
         for batch, batch_labels in images.evaluation():
+            check()
             with precision.autocast():
                 batch_logits, batch_features = logits_and_features(model, batch)
             logits.append(batch_logits.float().cpu())

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from aikd.engine.adoption import TRAINED
 from aikd.files import write_bytes
 
 STATES = ".state"
@@ -125,7 +127,7 @@ class States:
     """The state files of one run, which only one process at a time may use."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / STATES
+        self.folder, self.trained = folder / STATES, folder / TRAINED
 
     def epochs(self) -> list[int]:
         """Finished epochs of the states that are there, the newest first."""
@@ -158,6 +160,20 @@ class States:
                 self.path(epoch).unlink(missing_ok=True)
         return None
 
+    def put_aside(self) -> None:
+        """The results are written: keep the last state, which holds them all, until the run is predicted with."""
+        with suppress(OSError):  # it is an insurance
+            for epoch in self.epochs()[1:]:
+                self.path(epoch).unlink()
+            shutil.rmtree(self.trained, ignore_errors=True)
+            self.folder.rename(self.trained)
+
+    def recall(self) -> None:
+        """Where there is no other state, take up the one that was put aside: the results must be written again."""
+        if not self.epochs() and self.trained.exists():
+            self.remove()
+            self.trained.rename(self.folder)
+
     def remove(self) -> None:
-        """Remove all states."""
+        """Remove all states but one that was put aside."""
         shutil.rmtree(self.folder, ignore_errors=True)

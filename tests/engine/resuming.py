@@ -13,7 +13,8 @@ import torch
 from safetensors import safe_open
 
 from aikd.engine import jobs
-from aikd.engine.adoption import LEFT_BEHIND
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED
+from aikd.engine.signals import heeding
 from aikd.engine.store import Prepared
 from aikd.engine.training import Trainer
 from aikd.errors import Interrupted
@@ -32,7 +33,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("aikd", {"previous": "memory"}),
 ]
 OUTPUTS = ("model.safetensors", LEFT_BEHIND)
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
 def superior(settings: dict[str, Any]) -> Any:
@@ -90,13 +91,15 @@ def same_results(found: Path, expected: Path) -> None:
     different = {"seconds", "images_per_second", "resumed_at", "revision", "peak_memory"}
     a, b = ({k: v for k, v in summary(f).items() if k not in different} for f in (found, expected))
     assert a == b
-    assert {path.name for path in found.iterdir()} == {*OUTPUTS, "history.csv", "train.json"}
+    assert {path.name for path in found.iterdir()} == {
+        *OUTPUTS, "history.csv", "train.json", TRAINED,
+    }  # fmt: skip
 
 
 def interrupt(settings: dict[str, Any], results: Path, data: Path, epochs: int, save_every: int = 2) -> str:
     """Train until a signal comes in the epoch after `epochs`; returns what was said in the end."""
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, epochs)
-        with pytest.raises(Interrupted) as end:
-            jobs.train(settings, results, data, 1, save_every=save_every)
+        with pytest.raises(Interrupted) as end, heeding() as signals:
+            jobs.train(settings, results, data, 1, save_every, signals=signals)
     return str(end.value)

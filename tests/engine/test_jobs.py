@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from aikd.engine import jobs
-from aikd.engine.adoption import LEFT_BEHIND
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED
 from aikd.engine.evaluation import evaluate
 from aikd.engine.models import load_superior
 from aikd.engine.store import Prepared, write_prepared
@@ -46,7 +46,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, data: Path, make_settings:
         for method in ("baseline", "aikd"):
             settings = make_settings(method, **DATA)
             jobs.train(settings, folder, data, evaluate_every=1)
-            assert {f.name for f in folder_of(folder, settings).iterdir()} == {*FILES, LEFT_BEHIND}
+            assert {f.name for f in folder_of(folder, settings).iterdir()} == {*FILES, LEFT_BEHIND, TRAINED}
             jobs.predict(settings["run"], folder, data)
     return folder
 

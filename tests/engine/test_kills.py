@@ -15,35 +15,37 @@ from typing import Any
 
 import pytest
 
-from aikd.engine.attempt import Attempt
+from aikd.engine import jobs
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED
+from aikd.engine.locks import exclusive
+from aikd.engine.signals import heeding
 from aikd.engine.state import States
 from aikd.errors import Interrupted
+from tests.conftest import ROOT
 from tests.engine.resuming import (
+    EPOCHS,
     METHODS,
     RECIPE,
     SIGNALS,
     Make,
     interrupt,
     same_results,
-    trainer,
 )
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
-@pytest.fixture
-def idle(tmp_path: Path, tiny: Path, baseline: dict[str, Any]) -> Attempt:
-    return Attempt(tmp_path, {}, trainer(baseline, tiny), 2, time.monotonic())
-
-
 @pytest.mark.parametrize("number", SIGNALS)
-def test_handlers_come_back(idle: Attempt, number: signal.Signals) -> None:
+def test_signals_are_noted_and_handlers_come_back(number: signal.Signals) -> None:
     own: list[int] = []
     before = signal.signal(number, lambda n, frame: own.append(n))
     try:
-        with pytest.raises(Interrupted), idle.heeding_signals():  # noqa: PT012
+        with heeding() as signals:
+            signals.check("too early")
             for _ in range(3):
                 os.kill(os.getpid(), number)
+            with pytest.raises(Interrupted, match="enough"):
+                signals.check("enough")
         assert own == []
         os.kill(os.getpid(), number)
         assert own == [number]
@@ -52,21 +54,22 @@ def test_handlers_come_back(idle: Attempt, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_ignored_signals_stay_ignored(idle: Attempt, number: signal.Signals) -> None:
+def test_ignored_signals_stay_ignored(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with idle.heeding_signals():
+        with heeding() as signals:
             os.kill(os.getpid(), number)
+        signals.check("noted")
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
 
 
-def test_another_thread_leaves_signals_alone(idle: Attempt) -> None:
+def test_another_thread_leaves_signals_alone() -> None:
     before, seen = [signal.getsignal(s) for s in SIGNALS], []
 
     def look() -> None:
-        with idle.heeding_signals():
+        with heeding():
             seen.append([signal.getsignal(s) for s in SIGNALS])
 
     thread = threading.Thread(target=look)
@@ -78,27 +81,40 @@ def test_another_thread_leaves_signals_alone(idle: Attempt) -> None:
 # Runs, in processes of their own
 
 WORKER = """
-import signal, sys
-import torch
+import os, signal, sys
+def watch(frame, event, argument):
+    if event == "call" and f"{frame.f_globals.get('__name__')}:{frame.f_code.co_qualname}" == INSTANT:
+        sys.setprofile(None)
+        os.kill(os.getpid(), NUMBER)
+INSTANT, NUMBER = sys.argv.pop(1), int(sys.argv.pop(1))
 from aikd.cli import main
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-    assert signal.getsignal(number) is not signal.SIG_IGN
-torch.set_num_threads(1)
-print("ready", file=sys.stderr, flush=True)
+if INSTANT:
+    sys.setprofile(watch)
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(settings: dict[str, Any], results: Path, data: Path, save_every: int = 1) -> subprocess.Popen[str]:
-    arguments = ["train", "--settings", json.dumps(settings), "--results", str(results), "--data", str(data)]
+def start(
+    settings: dict[str, Any], results: Path, data: Path, save_every: int = 1, command: str = "train",
+    instant: str = "", number: int = 0,
+) -> subprocess.Popen[str]:  # fmt: skip
+    """`aikd train` or `predict`, which gets a signal when it first calls a function: `instant` is module:name."""
+    what = ["--settings", json.dumps(settings), "--save-every", str(save_every)]
+    arguments = [command, *(what if command == "train" else [settings["run"]])]
+    places = ["--results", str(results), "--data", str(data)]
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, *arguments, "--save-every", str(save_every)],
+        [sys.executable, "-c", WORKER, instant, str(number), *arguments, *places],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        # A shell that runs tests in the background has SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # noqa: PLW1509
+        preexec_fn=unignore,  # noqa: PLW1509
     )
+
+
+def unignore() -> None:
+    """A shell that runs tests in the background has SIGINT ignored, and `nohup` SIGHUP."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def until(process: subprocess.Popen[str], words: str) -> Iterator[str]:
@@ -130,6 +146,95 @@ def test_a_signal_ends_the_program_with_75_and_the_next_one_continues(
     assert epoch >= 2
     interrupt(chosen, results, tiny, epoch)
     assert f"{run}: continues after epoch {epoch} of 400\n" in capsys.readouterr().err
+
+
+EARLY = (
+    "aikd.study.run:Run.from_path", "aikd.engine.lease:_pool", "torch:<module>",
+    "aikd.engine.signals:Signals.check",
+)  # fmt: skip
+LOADING = ("aikd.engine.store:Prepared.open", "aikd.engine.training:Trainer.__init__")
+LATE = (
+    "aikd.engine.models:save_model", "aikd.files:write_json", "aikd.engine.prediction:write_predictions",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("instant", [*EARLY, *LOADING])
+def test_a_signal_before_the_first_step_ends_with_75_and_a_line(
+    tmp_path: Path, tiny: Path, baseline: dict[str, Any], instant: str
+) -> None:
+    number = SIGNALS[len(instant) % len(SIGNALS)]
+    with start(baseline, tmp_path, tiny, instant=instant, number=number) as process:
+        said = process.communicate(timeout=120)[1].splitlines()
+    run = baseline["run"]
+    assert process.returncode == 75, said
+    assert said[-1] == (
+        f"aikd train: {run}: interrupted before it began"
+        if instant in EARLY
+        else f"aikd train: {run}: interrupted after epoch 0 of 6; the next attempt starts anew"
+    )
+    assert all(line.startswith(f"{run}: 41 images on ") for line in said[:-1])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("instant", LATE)
+def test_a_signal_while_results_are_written_lets_them_be_written(
+    tmp_path: Path, undisturbed: Path, tiny: Path, baseline: dict[str, Any], instant: str
+) -> None:
+    number = SIGNALS[len(instant) % len(SIGNALS)]
+    with start(baseline, tmp_path, tiny, instant=instant, number=number) as process:
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    same_results(tmp_path / "runs" / baseline["run"], undisturbed / "runs" / baseline["run"])
+
+
+@pytest.mark.parametrize("instant", ["torch:<module>", "aikd.engine.prediction:write_predictions"])
+def test_a_signal_ends_predicting_with_75_and_without_predictions(
+    results: Path, tiny: Path, baseline: dict[str, Any], instant: str
+) -> None:
+    folder = results / "runs" / baseline["run"]
+    (folder / LEFT_BEHIND).unlink()
+    before = {path.name for path in folder.iterdir()}
+    line = f"aikd predict: {baseline['run']}: interrupted before it was predicted\n"
+    for where, code, words in ((instant, 75, line), ("", 0, "")):
+        assert {path.name for path in folder.iterdir()} == before
+        with start(baseline, results, tiny, 1, "predict", where, signal.SIGTERM) as process:
+            said = process.communicate(timeout=120)[1]
+        assert (process.returncode, said) == (code, words)
+    assert {path.name for path in folder.iterdir()} == (before - {TRAINED}) | {"predictions.safetensors"}
+
+
+@pytest.mark.parametrize("ended", ["the holder", "who waits"])
+def test_a_second_process_on_a_run_waits_for_the_first_and_finds_its_work_done(
+    tmp_path: Path, undisturbed: Path, tiny: Path, baseline: dict[str, Any], ended: str
+) -> None:
+    folder = tmp_path / "runs" / baseline["run"]
+    folder.mkdir(parents=True)
+    with exclusive(folder):
+        second = start(baseline, tmp_path, tiny)
+        assert second.stderr is not None
+        said = second.stderr.readline()
+        assert said.startswith(f"{folder}: in use by process {os.getpid()} on ")
+        assert said.endswith("; waiting for it\n")
+        if ended == "who waits":
+            second.send_signal(signal.SIGTERM)
+            said = second.communicate(timeout=60)[1]
+            assert (second.returncode, said) == (
+                75,
+                f"aikd train: {baseline['run']}: interrupted before it began\n",
+            )
+            return
+        jobs.train(baseline, tmp_path, tiny, 1)
+    said = second.communicate(timeout=60)[1]
+    assert f"continues after epoch {EPOCHS} of {EPOCHS}" in said
+    assert "epoch 1/" not in said
+    same_results(folder, undisturbed / "runs" / baseline["run"])
+
+
+def test_a_short_torture_finds_nothing() -> None:
+    command = [sys.executable, str(ROOT / "tests/torture.py"), "--kills", "1", "--epochs", "8"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("as if nothing had happened") == len(METHODS)
 
 
 @pytest.mark.parametrize(("method", "settings"), METHODS, ids=str)

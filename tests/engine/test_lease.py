@@ -378,15 +378,14 @@ def test_words_of_others_are_shown_without_what_terminals_obey(
 # The commands
 
 
-def test_commands_pass_on_what_they_were_told(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_commands_pass_on_what_they_were_told(machine: Machine, tmp_path: Path) -> None:
     seen = []
-    monkeypatch.setattr(jobs, "train", lambda *arguments: seen.append((*arguments[3:], shows())))
-    monkeypatch.setattr(jobs, "predict", lambda *arguments: seen.append((arguments[0], shows())))
+    machine.patch.setattr(jobs, "train", lambda *arguments: seen.append((*arguments[3:6], shows())))
+    machine.patch.setattr(jobs, "predict", lambda *arguments: seen.append((arguments[0], shows())))
     machine.take(2)
     machine.patch.delenv("CUDA_VISIBLE_DEVICES")
-    command = ["train", "--settings", "{}", "--evaluate-every", "3", "--save-every", "4"]
+    options = f"--results {tmp_path} --evaluate-every 3 --save-every 4"
+    command = f'train {options} --settings {{"run":"{RUN}"}}'.split()
     assert main([*command, "--runs-per-gpu", "2"]) == 0
     machine.take(2, CUDA_VISIBLE_DEVICES="1")
     machine.patch.delenv("CUDA_VISIBLE_DEVICES")

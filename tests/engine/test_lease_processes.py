@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from aikd.engine import lease
 from aikd.engine.gpus import FAKE
 from aikd.engine.lease import FOLDER, JOBS
+from aikd.errors import Interrupted, UserError
 
 RUN = "digits/net/baseline/seed0"
 HOLD = """
@@ -47,7 +49,7 @@ class Processes:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env=environment(self.folder, gpus),
+            text=True, env=environment(self.folder, gpus), cwd=self.folder.parent,
             # A shell that runs tests in the background has SIGINT ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # noqa: PLW1509
         )  # fmt: skip
@@ -135,10 +137,28 @@ def test_waiting_ends_with_75_on_a_signal(
     second = processes.waiting("-m", "aikd", *command, holder="first")
     second.send_signal(number)
     said = second.communicate(timeout=60)[1]
+    begun = "began" if command == TRAIN else "was predicted"
     assert (second.returncode, said) == (
         75,
-        f"aikd {command[0]}: {RUN}: interrupted before it had a GPU; nothing was begun\n",
+        f"aikd {command[0]}: {RUN}: interrupted before it {begun}\n",
     )
+
+
+def test_a_driver_that_a_signal_ended_is_no_error_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked in a process of its own, which has the same signal where a terminal or a scheduler sends it."""
+
+    def ended() -> list[str]:
+        raise UserError("the NVIDIA driver cannot be asked")
+
+    def check() -> None:
+        raise Interrupted("asked to end")
+
+    monkeypatch.setattr(lease, "visible_gpus", ended)
+    monkeypatch.delenv("AIKD_DEVICE", raising=False)
+    with pytest.raises(Interrupted), lease.leased("run", check=check):
+        pass
+    with pytest.raises(UserError, match="driver"), lease.leased("run"):
+        pass
 
 
 def test_ignored_signals_do_not_end_waiting(processes: Processes) -> None:
@@ -169,7 +189,7 @@ def test_torch_is_imported_when_cuda_shows_the_leased_gpu_alone(
     processes: Processes, command: tuple[str, ...]
 ) -> None:
     process = processes.start("-c", WATCH, *command, gpus="GPU-a,GPU-b")
-    assert process.communicate(timeout=60) == ("GPU-a 1\nTrue\n", "")
+    assert process.communicate(timeout=60) == ("GPU-a 1\nFalse\n", "")
 
 
 # Two users
@@ -265,9 +285,9 @@ def test_two_users_share_out_one_gpu(public: Path, order: str) -> None:
 def test_a_folder_in_which_one_may_not_write_is_refused(public: Path) -> None:
     (public / "locks").mkdir(mode=0o755)
     code = "import os\nos.setuid(65534)\nfrom aikd.cli import main\nraise SystemExit(main())"
-    code = f"import sys, aikd.cli, aikd.commands.runs, aikd.engine.lease\n{code}"
+    code = f"import sys, aikd.cli, aikd.commands.runs, aikd.engine.lease, aikd.engine.locks, aikd.study.run\n{code}"
     done = subprocess.run(
-        [sys.executable, "-c", code, *TRAIN],
+        [sys.executable, "-c", code, *TRAIN, "--results", str(public / "results")],
         env=environment(public / "locks"), capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1

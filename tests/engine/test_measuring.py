@@ -27,7 +27,7 @@ def ticking(step: float) -> Callable[[], float]:
 
 def runs(make_settings: Make, *methods: str) -> list[tuple[dict[str, Any], Work]]:
     made = [make_settings(method, batch_size=48) for method in methods]
-    return [(settings, work(settings, DATA_SETS["digits"], 1, 10)) for settings in made]
+    return [(settings, work(settings, DATA_SETS["digits"], 1)) for settings in made]
 
 
 @pytest.mark.parametrize(

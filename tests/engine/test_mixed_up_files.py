@@ -1,5 +1,6 @@
 """Whole and well-formed files in the wrong place: refused by name, because wrong numbers would look like right ones."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -48,9 +49,10 @@ def test_no_run_leads_out_of_the_results(
     run = f"{start}digits/net/baseline/seed0"
     with pytest.raises(UserError):
         jobs.train(make_settings("baseline") | {"run": run}, tmp_path / "results", data, evaluate_every=1)
+    assert main(["train", "--settings", json.dumps({"run": run}), "--results", str(tmp_path)]) == 1
     assert main(["predict", run, "--results", str(tmp_path), "--data", str(data)]) == 1
     assert main(["calibrate", run, "--results", str(tmp_path)]) == 1
-    assert not list(tmp_path.rglob("*"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not Path("/digits").exists()
     assert "Traceback" not in capsys.readouterr().err
 

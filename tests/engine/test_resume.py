@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from aikd.engine import jobs
-from aikd.engine.locks import exclusive
+from aikd.cli import main
+from aikd.engine import attempt, jobs
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED
+from aikd.engine.signals import heeding
 from aikd.engine.state import Snapshot, States
 from aikd.engine.store import write_prepared
 from aikd.engine.training import Row, Trainer
@@ -110,8 +112,8 @@ def test_a_run_stopped_by_a_signal_ends_as_if_it_had_not_been(
         shutil.rmtree(folder)
     with monkeypatch.context() as patch:
         stop_after(patch, epochs)
-        with pytest.raises(Interrupted) as end:
-            jobs.train(chosen, results, tiny, 1, save_every=3)
+        with pytest.raises(Interrupted) as end, heeding() as signals:
+            jobs.train(chosen, results, tiny, 1, save_every=3, signals=signals)
     assert str(end.value) == (
         f"{chosen['run']}: interrupted after epoch {epochs} of {EPOCHS}; the next attempt continues from there"
     )
@@ -170,6 +172,77 @@ def test_complete_training_without_results_is_only_written(
     monkeypatch.setattr(Trainer, "epoch", lambda *_: pytest.fail("trained"))
     jobs.train(baseline, tmp_path, tiny, 1)
     same_results(folder, undisturbed / "runs" / baseline["run"])
+
+
+@pytest.mark.parametrize("save_every", [2, 100])
+@pytest.mark.parametrize("lost", [("model.safetensors", "history.csv", "train.json"), ("train.json",)])
+def test_lost_results_of_a_finished_run_are_written_again_without_training(
+    tmp_path: Path, undisturbed: Path, tiny: Path, baseline: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
+    lost: tuple[str, ...], save_every: int,
+) -> None:  # fmt: skip
+    """As often as they are lost: Snakemake deletes all outputs of a job whose own process died."""
+    folder = tmp_path / "runs" / baseline["run"]
+    jobs.train(baseline, tmp_path, tiny, 1, save_every)
+    assert [path.name for path in (folder / TRAINED).iterdir()] == ["epoch-0006.safetensors"]
+    first = summary(folder)
+    monkeypatch.setattr(Trainer, "epoch", lambda *_: pytest.fail("trained"))
+    for _ in range(2):
+        for name in lost:
+            (folder / name).unlink()
+        jobs.train(baseline, tmp_path, tiny, 1, save_every)
+        same_results(folder, undisturbed / "runs" / baseline["run"])
+        assert summary(folder)["resumed_at"] == [EPOCHS]
+        assert summary(folder)["seconds"] > 0.5 * first["seconds"]
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_run_that_was_predicted_with_is_really_trained_again(
+    tmp_path: Path, undisturbed: Path, tiny: Path, baseline: dict[str, Any], adopted: bool
+) -> None:
+    folder = tmp_path / "runs" / baseline["run"]
+    jobs.train(baseline, tmp_path, tiny, 1)
+    if not adopted:
+        (folder / LEFT_BEHIND).unlink()
+    places = ["--results", str(tmp_path), "--data", str(tiny)]
+    assert main(["predict", baseline["run"], *places]) == 0
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    (folder / "predictions.safetensors").unlink()
+    jobs.train(baseline, tmp_path, tiny, 1)
+    assert summary(folder)["resumed_at"] == []
+    same_results(folder, undisturbed / "runs" / baseline["run"])
+
+
+def test_predicting_with_an_old_model_costs_no_training_that_is_interrupted(
+    tmp_path: Path, tiny: Path, baseline: dict[str, Any], make_settings: Make
+) -> None:
+    jobs.train(baseline, tmp_path, tiny, 1)
+    interrupt(make_settings(**RECIPE | {"learning_rate": 0.02}), tmp_path, tiny, 3)
+    places = ["--results", str(tmp_path), "--data", str(tiny)]
+    assert main(["predict", baseline["run"], *places]) == 0
+    assert States(tmp_path / "runs" / baseline["run"]).epochs() == [3, 2]
+
+
+def test_a_finished_run_of_other_settings_is_no_excuse_for_not_training(
+    tmp_path: Path, undisturbed: Path, tiny: Path, baseline: dict[str, Any], make_settings: Make,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    jobs.train(make_settings(**RECIPE | {"learning_rate": 0.02}), tmp_path, tiny, 1)
+    jobs.train(baseline, tmp_path, tiny, 1)
+    assert "another training: settings.recipe.learning_rate was 0.02, now" in capsys.readouterr().err
+    same_results(tmp_path / "runs" / baseline["run"], undisturbed / "runs" / baseline["run"])
+
+
+def test_the_peak_of_memory_is_that_of_all_attempts(
+    tmp_path: Path, tiny: Path, baseline: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt, "peak_memory", lambda device: {"host_mb": 9_000_000, "device_mb": 7})
+        interrupt(baseline, tmp_path, tiny, 3)
+    monkeypatch.setattr(attempt, "peak_memory", lambda device: {"host_mb": 1, "device_mb": 8})
+    jobs.train(baseline, tmp_path, tiny, 1)
+    assert summary(tmp_path / "runs" / baseline["run"])["peak_memory"] == {
+        "host_mb": 9_000_000, "device_mb": 8,
+    }  # fmt: skip
 
 
 def test_a_damaged_state_costs_only_the_epochs_since_the_one_before(
@@ -291,11 +364,3 @@ def test_a_full_disk_stops_no_training(
         jobs.train(baseline, tmp_path, tiny, 1, save_every=2)
     assert "the state after epoch 4 could not be saved ([Errno 28]" in capsys.readouterr().err
     same_results(folder, undisturbed / "runs" / baseline["run"])
-
-
-def test_a_second_process_on_a_run_is_refused(tmp_path: Path, tiny: Path, baseline: dict[str, Any]) -> None:
-    folder = tmp_path / "runs" / baseline["run"]
-    folder.mkdir(parents=True)
-    with exclusive(folder), pytest.raises(UserError, match=rf"{folder}: in use by process {os.getpid()} on "):
-        jobs.train(baseline, tmp_path, tiny, 1)
-    assert list(folder.iterdir()) == []

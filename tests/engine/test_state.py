@@ -18,7 +18,7 @@ import torch
 from aikd.engine import locks
 from aikd.engine.locks import exclusive
 from aikd.engine.state import DamagedError, Snapshot, States
-from aikd.errors import UserError
+from aikd.errors import Interrupted, UserError
 from aikd.records import difference
 
 TREE: dict[str, Any] = {
@@ -258,6 +258,27 @@ def test_who_is_willing_to_wait_is_told_for_whom_and_comes_next(tmp_path: Path) 
             holder.kill()
     assert said == [f"{path}: in use by process {holder.pid} on {socket.gethostname()}; waiting for it"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_waiting_is_said_once_and_ends_when_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PAUSE", 0.0)
+    said, looks = list[str](), list[int]()
+
+    def check() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise Interrupted("enough")
+
+    with exclusive(tmp_path):
+        with pytest.raises(Interrupted, match="enough"), exclusive(tmp_path, said.append, check):
+            pass
+        assert said == [
+            f"{tmp_path}: in use by process {os.getpid()} on {socket.gethostname()}; waiting for it"
+        ]
+    with exclusive(tmp_path, said.append, check):
+        assert len(looks) == 3
 
 
 def test_a_lock_on_a_file_that_is_gone_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,8 +44,8 @@ class Counter(TorchDispatchMode):
         return out
 
 
-def planned(settings: dict[str, Any], evaluate_every: int = 2, save_every: int = 1) -> Work:
-    return work(settings, DATA_SETS["digits"], evaluate_every, save_every)
+def planned(settings: dict[str, Any], evaluate_every: int = 2) -> Work:
+    return work(settings, DATA_SETS["digits"], evaluate_every)
 
 
 @pytest.mark.parametrize(

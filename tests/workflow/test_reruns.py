@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 
@@ -40,6 +41,18 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished: Project) -> None:
     assert "epoch 2/2" in (results / "logs" / "train" / f"{run}.log").read_text()
     benchmark = pd.read_json(results / "benchmarks" / "train" / f"{run}.jsonl", lines=True)
     assert benchmark["s"].iloc[0] > 0
+
+
+def test_a_run_is_predicted_with_before_the_next_one_is_trained(finished: Project) -> None:
+    """Until then its last state is on the disk."""
+    log = min((finished.root / ".snakemake" / "log").iterdir())
+    waiting, most = 0, 0
+    for rule in re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", log.read_text()):
+        waiting += {"pretrain": 1, "train": 1, "predict": -1}.get(rule, 0)
+        most = max(most, waiting)
+    assert most <= 2
+    assert waiting == 0
+    assert not list(finished.root.rglob(".trained"))
 
 
 def test_nothing_is_left_to_do(finished: Project) -> None:

@@ -59,31 +59,49 @@ def training(project: Project) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def aikd(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+def waiting(project: Project, *arguments: str) -> tuple[str, int, str]:
+    """What a command says at first; and its exit code and what it says when it is asked to end."""
+    with start(project, *arguments) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.terminate()
+        last = process.communicate(timeout=60)[1]
+    return first, process.returncode, last
+
+
+def aikd(project: Project, *arguments: str) -> tuple[int, str]:
+    """Exit code of a command, and what it says."""
+    with start(project, *arguments) as process:
+        said = process.communicate(timeout=300)[1]
+    return process.returncode, said
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"AIKD_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     command = [sys.executable, "-m", "aikd", *arguments]
-    return subprocess.run(
-        command, cwd=project.root, env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.Popen(command, cwd=project.root, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def questions(project: Project, study: str) -> Workflow:
     return Workflow(yaml.safe_load((project.root / study).read_text()))
 
 
-def test_a_second_invocation_is_refused_and_another_study_is_not(project: Project) -> None:
+def test_a_second_invocation_is_refused_a_run_is_waited_for_and_another_study_goes_on(
+    project: Project,
+) -> None:
     settings = questions(project, "slow.yaml").settings_of(RUN)
     with training(project):
         second = project.snakemake(MODEL, study="slow.yaml")
-        directly = aikd(project, "train", "--settings", settings, "--results", "results/slow")
+        directly = waiting(project, "train", "--settings", settings, "--results", "results/slow")
         other = project.snakemake("table_3")
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stdout
     assert "Traceback" not in second.stdout
     folder = f"results/slow/runs/{RUN}"
-    assert directly.returncode == 1
-    assert directly.stderr.startswith(f"aikd train: {folder}: in use by process ")
+    said, code, line = directly
+    assert said.startswith(f"{folder}: in use by process ")
+    assert (code, line) == (75, f"aikd train: {RUN}: interrupted before it began\n")
     assert (other.returncode, "Nothing to be done" in other.stdout) == (0, True), other.stdout
     assert list((project.root / folder / ".state").iterdir())
 
@@ -101,10 +119,12 @@ def test_a_study_edited_half_way_never_mixes_old_runs_with_new_ones(project: Pro
     tables = project.root / "results/tiny/tables"
     before = {path.name: path.read_bytes() for path in tables.iterdir()}
     spec = questions(project, "tiny.yaml").spec_json(SimpleNamespace(name="table_3"))
-    table = aikd(project, "table", "--spec", spec, "--results", "results/tiny", "--to", "results/tiny/tables")
-    assert table.returncode == 1
-    assert "recipe.learning_rate was " in table.stderr
-    assert len(table.stderr.splitlines()) == 1
+    code, said = aikd(
+        project, "table", "--spec", spec, "--results", "results/tiny", "--to", "results/tiny/tables"
+    )
+    assert code == 1
+    assert "recipe.learning_rate was " in said
+    assert len(said.splitlines()) == 1
     assert {path.name: path.read_bytes() for path in tables.iterdir()} == before
     # Taken back, only what was made in between is made again.
     project.edit("tiny.yaml", "learning_rate: 0.2", "learning_rate: 0.1")

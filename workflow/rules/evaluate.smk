@@ -19,6 +19,8 @@ rule predict:
         f"{w.results}/logs/predict/{{dataset}}/{{run}}.log",
     benchmark:
         f"{w.results}/benchmarks/predict/{{dataset}}/{{run}}.jsonl"
+    # Before the next training: a run's last state stays on the disk until it is predicted with.
+    priority: 1
     conda:
         "../../envs/aikd.yaml"
     threads: w.study.threads

@@ -88,7 +88,7 @@ def jobs_of(study: Study) -> dict[str, Job]:
     jobs = {}
     for run in queries.runs_of(study):
         settings, dataset = resolve(study, run), study.dataset(run.dataset)
-        done = work(settings, dataset, study.evaluate_every, study.save_every)
+        done = work(settings, dataset, study.evaluate_every)
         folder = study.results / RUNS / run.path
         jobs[run.path] = Job(settings, done, memory(settings, dataset), is_done(folder, settings))
     return jobs

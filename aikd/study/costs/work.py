@@ -39,8 +39,6 @@ class Work:
     classes: int
     memory: bool
     """Whether the method keeps a table of what it said of each training image."""
-    saves: bool
-    """Whether states to resume from are written."""
 
     @property
     def seen(self) -> int:
@@ -71,20 +69,17 @@ class Work:
     @property
     def states(self) -> int:
         """Bytes of the states on the disk while the run is in training: student, momentum, the method's table."""
-        if not self.saves:
-            return 0
         table = 4 * self.images * self.classes if self.memory else 0
         return STATES * (self.network.model_bytes + 4 * self.network.parameters + table)
 
 
-def work(settings: dict[str, Any], dataset: DataSet, evaluate_every: int, save_every: int) -> Work:
+def work(settings: dict[str, Any], dataset: DataSet, evaluate_every: int) -> Work:
     """Count what a run does.
 
     Args:
         settings: the run's resolved settings.
         dataset: its data set, as the study wants it.
         evaluate_every: epochs between two looks at the evaluation set; the last epoch is always looked at.
-        save_every: epochs between two states on the disk.
     """
     data, recipe = settings["data"], settings["recipe"]
     method = method_spec(settings["method"]).check(settings["settings"])
@@ -105,7 +100,6 @@ def work(settings: dict[str, Any], dataset: DataSet, evaluate_every: int, save_e
         predicted=dataset.test + held,
         classes=dataset.classes,
         memory=settings["method"] == "pskd" or _remembers(method),
-        saves=epochs > save_every,
     )
 
 

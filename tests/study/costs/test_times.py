@@ -14,7 +14,7 @@ from aikd.study.schema import Study
 @pytest.fixture
 def demo_run(demo: Study) -> Work:
     settings = resolve(demo, Run.from_path("digits/preact_resnet18/aikd/seed0"))
-    return work(settings, demo.dataset("digits"), evaluate_every=4, save_every=10)
+    return work(settings, demo.dataset("digits"), evaluate_every=4)
 
 
 def test_seconds_are_operations_over_rates_and_what_comes_on_top(demo_run: Work) -> None:

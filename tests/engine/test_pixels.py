@@ -234,8 +234,8 @@ def test_inputs_are_normalised_by_the_moments_of_the_training_images(packed: Pac
 
 
 def test_an_evaluation_crop_that_does_not_fit_is_a_user_error(packed: Packed) -> None:
-    with pytest.raises(UserError, match="a centre crop of size 24 does not fit into a test image of"):
-        list(training(packed, resize=20).evaluation())
+    with pytest.raises(UserError, match="a centre crop of size 26 does not fit into a test image of"):
+        list(training(packed, size=26, resize=None).evaluation())
     assert not at_work()
 
 

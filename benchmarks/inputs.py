@@ -5,7 +5,7 @@ usage: python -m benchmarks.inputs
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -61,28 +61,34 @@ def large(study: Study, folder: Path) -> str:
     ours = _training(study, photographs.prepared(study, folder / "data"))
     paths = sorted(map(str, (folder / "images/train").rglob("*.jpg")))
     data = plain_photographs(paths, [0] * len(paths))
+    cores = sorted(os.sched_getaffinity(0))
     tasks: dict[str, Callable[[], object]] = {
-        "torchvision": lambda: [None for _ in plain_batches(data, 32, 0)],
-        "one": partial(_epoch, ours, 1),
+        "torchvision": partial(_on, cores[:1], lambda: [None for _ in plain_batches(data, 32, 0)]),
+        "one": partial(_on, cores[:1], partial(_epoch, ours, 1)),
+        "all": partial(_on, cores, partial(_epoch, ours, len(cores))),
     }
-    cores = len(os.sched_getaffinity(0))
-    if cores > 1:
-        tasks["all"] = partial(_epoch, ours, cores)
-    times = interleaved(tasks, 5)
+    times = interleaved(tasks, 7)
     rates = {name: [IMAGES / s for s in seconds] for name, seconds in times.items()}
+    labels = {
+        "torchvision": "ImageFolder, PIL, RandomResizedCrop: one core",
+        "one": "packed store: one core",
+        "all": f"packed store: {len(cores)} cores",
+    }
     rows = [
-        ["ImageFolder, PIL, RandomResizedCrop: one process", spread(rates["torchvision"]), "1"],
-        ["packed store: one thread", spread(rates["one"]), ratios(times["torchvision"], times["one"])],
+        [label, spread(rates[name]), ratios(times["torchvision"], times[name])]
+        for name, label in labels.items()
     ]
-    if cores > 1:
-        rows.append(
-            [
-                f"packed store: {cores} threads",
-                spread(rates["all"]),
-                ratios(times["torchvision"], times["all"]),
-            ]
-        )
     return table(["224-pixel input, photographs of 500 × 375", "images/s", "ratio"], rows)
+
+
+def _on(cores: Sequence[int], task: Callable[[], object]) -> None:
+    """Do it on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        task()
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _training(study: Study, store: Prepared) -> TrainingData:

@@ -2,10 +2,10 @@
 
 usage: python -m benchmarks.planned [STUDY DATA] [--epochs N] [--seeds N] [--targets TARGET…] [--methods METHOD…]
 
-Trains the runs of the study's first seed, each in a process of its own as the workflow does, in a temporary folder, and
-compares; without arguments those of the demo's Table 2. All in CPU time (of this process and its children), which other work on
-the machine disturbs less than wall time. With --epochs all runs are that short, without milestones, and predicted as
-such.
+Trains the runs of the study's first seed (without arguments, of the demo's Table 2), each in a process of its own as
+the workflow does, in a temporary folder, and compares. All in CPU time (of this process and its children), which other
+work on the machine disturbs less than wall time. With --epochs all runs are that short, without milestones, and
+predicted as such.
 """
 
 import argparse

@@ -1,0 +1,58 @@
+"""What the benchmarks share. The times themselves are never tested."""
+
+import importlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import NAMES, PAGE, insert
+from benchmarks.timing import interleaved, ratios, spread, table
+
+
+def test_tasks_take_turns_and_first_rounds_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    clock: Iterator[float] = iter([0.0, 1.0, 10.0, 12.0, 20.0, 24.0])
+    monkeypatch.setattr("benchmarks.timing.time.perf_counter", lambda: next(clock))
+    times = interleaved({"a": lambda: done.append("a"), "b": lambda: done.append("b")}, rounds=1, warm=1)
+    assert done == ["a", "b", "a", "b"]
+    assert times == {"a": [2.0], "b": [4.0]}
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    """The medians of 2, 4, 60 and of 1, 2, 30 tell the same here, but not what a slow round did to either."""
+    assert ratios([2, 4, 60], [1, 2, 30]) == "2.00 (2.00 to 2.00)"
+    assert ratios([3, 1, 2, 4, 5], [1, 1, 1, 1, 1]) == "3.00 (2.00 to 4.00)"
+
+
+@pytest.mark.parametrize("value", [0.01234, 0.1234, 1.234, 12.34, 123.4, 1234.0])
+def test_numbers_have_three_digits(value: float) -> None:
+    shown = spread([value] * 3)
+    middle = float(shown.split()[0])
+    assert middle == pytest.approx(value, rel=5e-3)
+    assert len(shown.split()[0].replace(".", "").lstrip("0")) == (4 if value > 1000 else 3)
+
+
+def test_a_unit_divides() -> None:
+    low, high = np.quantile([1.0, 2.0, 3.0], [0.25, 0.75]) * 1000
+    assert spread([1.0, 2.0, 3.0], unit=1e-3) == f"2000 ({low:.0f} to {high:.0f})"
+
+
+def test_tables_are_markdown() -> None:
+    assert table(["a", "b"], [["x", 1]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+
+
+def test_a_table_is_exchanged_and_nothing_else() -> None:
+    page = "before\n<!-- steps -->\nold\n<!-- end of steps -->\nafter\n"
+    once = insert(page, "steps", "new\\1\n")
+    assert once.startswith("before\n<!-- steps -->\nnew\\1\n\n*")
+    assert once.endswith("*\n<!-- end of steps -->\nafter\n")
+    assert "old" not in once
+    assert insert(once, "steps", "new\\1\n") == once
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_has_a_place_on_the_page_and_a_main(name: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.count(f"<!-- {name} -->") == page.count(f"<!-- end of {name} -->") == 1
+    assert callable(importlib.import_module(f"benchmarks.{name}").main)

@@ -55,7 +55,7 @@ def test_check_counts_the_runs_of_each_target(capsys: pytest.CaptureFixture[str]
     counts = {line.split()[0]: int(line.split()[1]) for line in lines if line.endswith("runs")}
     assert counts["all"] == 312
     assert (counts["table_1"], counts["table_2"], counts["table_5"], counts["figure_7"]) == (0, 180, 27, 87)
-    assert "data.cub200: prepared in data/cub200/83b79c10c5dd" in lines
+    assert "data.cub200: prepared data in data/cub200/83b79c10c5dd" in lines
     assert shown.err == ""
 
 

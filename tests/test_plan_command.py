@@ -66,7 +66,9 @@ def test_what_has_to_be_fetched_and_prepared(capsys: pytest.CaptureFixture[str],
     (downloads / "images.tar.json").touch()
     manifest = tmp_path / Workflow(yaml.safe_load(PAPER.read_text(encoding="utf-8"))).manifest_of("cub200")
     manifest.parent.mkdir(parents=True)
-    manifest.touch()
+    manifest.write_text(json.dumps({"arrays": {"train_labels.npy": {}}}))
+    assert not {d["name"]: d for d in asked(capsys, study=PAPER)["data"]}["cub200"]["prepared"]
+    (manifest.parent / "train_labels.npy").touch()
     data = {d["name"]: d for d in asked(capsys, study=PAPER)["data"]}
     assert data["stanford_dogs"]["download"] == 481_280
     assert data["cub200"] == {"name": "cub200", "download": 0, "prepared": True, "disk": 0}

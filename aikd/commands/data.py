@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from aikd.commands.arguments import DATA, JSON, STUDY, Adder, json_object, positive
 from aikd.commands.studies import data_settings
@@ -13,7 +14,15 @@ def download(options: argparse.Namespace) -> None:
     from aikd.engine.download import download as fetch
 
     archive = archives.find_archive(options.archive)
-    fetch(archive, options.data / "downloads", mirror=options.mirror, accept_other=options.accept_other)
+    mirror, accept_other = options.mirror, options.accept_other
+    if options.study:
+        from aikd.study.load import load_study
+
+        study = load_study(options.study)
+        sets = [e for name, e in study.data.items() if archive.name in archives.archives_of(name)]
+        mirror = mirror or study.mirror
+        accept_other = accept_other or any(entry.accept_other for entry in sets)
+    fetch(archive, options.data / "downloads", mirror=mirror, accept_other=accept_other)
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -42,6 +51,7 @@ def add(command: Adder) -> None:
     """Add the commands to the command line."""
     c = command(download, DATA)
     c.add_argument("archive", help="file name of the archive, for example CUB_200_2011.tgz")
+    c.add_argument("--study", type=Path, help="a study whose mirror and accept_other hold")
     c.add_argument(
         "--mirror", type=_mirror, help="folder or base URL that holds the archives; the only place asked"
     )

@@ -43,14 +43,13 @@ def _data(options: argparse.Namespace, study: Any, names: list[str]) -> list[dic
     """Of each data set: bytes still to be fetched, and those of the images still to be prepared."""
     from aikd.engine.archives import archives_of, find_archive
     from aikd.study.costs.data import prepared_bytes
-    from aikd.study.layout import MANIFEST
     from aikd.study.resolve import prepared_folder, resolve_data
 
     found = []
     for name in names:
         own = study.data[name].folder is not None
         missing = [] if own else [a for a in archives_of(name) if not _in_place(options, a)]
-        prepared = (options.data / prepared_folder(resolve_data(study, name)) / MANIFEST).exists()
+        prepared = _whole(options.data / prepared_folder(resolve_data(study, name)))
         found.append(
             {
                 "name": name,
@@ -60,6 +59,16 @@ def _data(options: argparse.Namespace, study: Any, names: list[str]) -> list[dic
             }
         )
     return found
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a manifest and all of its arrays are there; what is in them is not looked at."""
+    from aikd.files import read_json
+    from aikd.study.layout import MANIFEST
+
+    if not (folder / MANIFEST).exists():
+        return False
+    return all((folder / name).exists() for name in read_json(folder / MANIFEST).get("arrays", {}))
 
 
 def _in_place(options: argparse.Namespace, archive: str) -> bool:

@@ -21,7 +21,7 @@ def check(options: argparse.Namespace) -> None:
     print(f"{'all':12} {len(queries.runs_of(study)):5} distinct runs")
     for name, entry in study.data.items():
         folder = prepared_folder(resolve_data(study, name))
-        print(f"data.{name}: prepared in data/{folder}")
+        print(f"data.{name}: prepared data in data/{folder}")
         if found := entry.scan:
             counts = (
                 f"{len(found.classes):,} classes, {found.train:,} training and {found.test:,} test images"

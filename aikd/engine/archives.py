@@ -168,9 +168,7 @@ def in_place(folder: Path, name: str, accept_other: bool) -> Receipt:
         UserError: the archive or its receipt is missing, they do not belong together, or it is not the published one.
     """
     path, note = folder / name, receipt_path(folder / name)
-    again = (
-        f"`aikd download {name}` gets or verifies it, with the study's mirror and accept_other if it has them"
-    )
+    again = f"`aikd download {name} --study STUDY` gets or verifies it"
     if not path.exists() or not note.exists():
         raise UserError(f"{path if note.exists() else note}: missing; {again}")
     receipt = read_receipt(note)

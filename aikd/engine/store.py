@@ -27,6 +27,7 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 UNFINISHED = ".unfinished"
 """Stands beside a manifest while its arrays are exchanged, or where they are of other sources than there are now."""
 
+AGAIN = "prepare the data again with `aikd prepare`"
 CHECKED = 2**28
 """Bytes up to which an array is compared with the manifest's hash whenever it is opened: a fraction of a second."""
 
@@ -101,15 +102,15 @@ class Prepared:
         """
         manifest = read_json(folder / MANIFEST)
         if (folder / UNFINISHED).exists():
-            raise UserError(f"{folder}: the last preparation did not come to its end; prepare the data again")
+            raise UserError(f"{folder}: the last preparation did not come to its end; {AGAIN}")
         try:
             arrays = _Manifest.model_validate(manifest).arrays
         except ValidationError as error:
             problems = ", ".join(_problem(detail) for detail in error.errors()[:3])
-            raise UserError(f"{folder / MANIFEST}: {problems}; prepare the data again") from None
+            raise UserError(f"{folder / MANIFEST}: {problems}; {AGAIN}") from None
         for file in (file for split in SPLITS for file in _files(split, arrays)):
             if file not in arrays:
-                raise UserError(f"{folder / MANIFEST}: lacks arrays/{file}; prepare the data again")
+                raise UserError(f"{folder / MANIFEST}: lacks arrays/{file}; {AGAIN}")
         return cls(folder, manifest)
 
     @property
@@ -138,7 +139,7 @@ class Prepared:
         places: NDArray[np.int64] = self._array(index[0], np.int64, 2)
         self._check_count(index[0], split, len(places))
         if places.shape[1] != 3 or not _inside(places, len(data)):
-            raise UserError(f"{self.folder / index[0]}: points outside {images}; prepare the data again")
+            raise UserError(f"{self.folder / index[0]}: points outside {images}; {AGAIN}")
         packed = Packed(data, places)
         array = packed.as_array()
         return packed if array is None else array
@@ -156,7 +157,7 @@ class Prepared:
         if labels.min() < 0 or labels.max() >= classes:
             raise UserError(
                 f"{self.folder / file}: found labels {labels.min()} to {labels.max()}, but there are "
-                f"{classes} classes; prepare the data again"
+                f"{classes} classes; {AGAIN}"
             )
         return labels
 
@@ -164,7 +165,7 @@ class Prepared:
         if count != self.manifest[split] or not count:
             raise UserError(
                 f"{self.folder / file}: holds {count:,} images, the manifest says {self.manifest[split]:,}; "
-                "prepare the data again"
+                f"{AGAIN}"
             )
 
     def _array(self, name: str, dtype: type[np.generic], dimensions: int) -> NDArray[Any]:
@@ -176,7 +177,7 @@ class Prepared:
                 else np.lib.format.open_memmap(path, mode="r")
             )
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); prepare the data again") from None
+            raise UserError(f"{path}: cannot be read ({error}); {AGAIN}") from None
         if list(array.shape) != expected.shape:
             raise UserError(
                 f"{path}: found shape {list(array.shape)}, the manifest says {expected.shape}; prepare again"
@@ -184,10 +185,10 @@ class Prepared:
         if str(array.dtype) != expected.dtype or array.dtype != dtype or array.ndim != dimensions:
             raise UserError(
                 f"{path}: found {array.ndim} dimensions of {array.dtype}, expected {dimensions} of "
-                f"{dtype.__name__}; prepare the data again"
+                f"{dtype.__name__}; {AGAIN}"
             )
         if array.nbytes <= CHECKED and _digest(array) != expected.sha256:
-            raise UserError(f"{path}: is not the array that the manifest describes; prepare the data again")
+            raise UserError(f"{path}: is not the array that the manifest describes; {AGAIN}")
         return array
 
 

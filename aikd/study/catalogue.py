@@ -35,6 +35,10 @@ class Transform(Section):
     def _keys_fit_together(self) -> Self:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std are given together or not at all")
+        if self.std and not all(self.std):
+            raise ValueError(
+                f"std {list(self.std)}: allowed are numbers above 0, as images are divided by them"
+            )
         if self.resize is not None and self.resize < self.size:
             raise ValueError(
                 f"resize {self.resize} is less than size {self.size}: a centre crop of {self.size} pixels would not "

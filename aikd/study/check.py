@@ -134,6 +134,10 @@ def _check_foreign_keys(where: str, entry: DataEntry) -> None:
 
 def _check_sizes(where: str, entry: DataEntry, dataset: DataSet) -> None:
     transform, side = dataset.transform, dataset.stored_side
+    if entry.stored_side and transform.crop == "padded":
+        raise UserError(
+            f"{where}.stored_side: has no meaning for padded crops, for which images keep their size"
+        )
     if side is not None and transform.crop == "resized" and side < (transform.resize or transform.size):
         raise UserError(
             f"{where}.stored_side: found {side}, but the test transform needs {transform.resize or transform.size}"

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet
 from aikd.study.fields import (
+    Blocks,
     Count,
     Flag,
     Fraction,
@@ -139,7 +140,7 @@ class ModelEntry(Section):
     """Channels of the first stage of a ResNet; none: 64."""
     growth: Count | None = None
     """Growth rate of a DenseNet; none: 32."""
-    blocks: Annotated[list[Count], Field(min_length=4, max_length=4)] | None = None
+    blocks: Annotated[list[Blocks], Field(min_length=4, max_length=4)] | None = None
     """Blocks in each of the four stages; none: the architecture's own."""
 
 

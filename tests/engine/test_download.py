@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aikd.cli import main
 from aikd.engine.transfer import Reporter
 from aikd.errors import UserError
 from tests.engine.archive_server import (
@@ -102,6 +103,21 @@ def test_the_receipt_is_the_same_from_wherever_the_file_came(server: Server, tmp
         (tmp_path / place / f"{NAME}.json").read_bytes() for place in ("published", "mirrored", "placed")
     }
     assert len(receipts) == 1
+
+
+def test_a_study_says_which_mirror_and_whether_another_file_will_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/lists.tar").write_bytes(OTHER)
+    study = tmp_path / "study.yaml"
+    head = f"name: mine\nmirror: {tmp_path / 'mirror'}\nmodels: {{resnet18: {{label: R}}}}\nmethods: {{baseline: {{}}}}"
+    for accept, code in (("false", 1), ("true", 0)):
+        study.write_text(f"{head}\ndata: {{stanford_dogs: {{models: [resnet18], accept_other: {accept}}}}}\n")
+        command = ["download", "lists.tar", "--data", str(tmp_path / "data"), "--study", str(study)]
+        assert main(command) == code
+    assert (tmp_path / "data/downloads/lists.tar").read_bytes() == OTHER
+    assert "only the mirror was asked" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,12 @@ def test_an_excerpt_has_counts_of_its_own() -> None:
         ("mine", {"folder": "{photos}", "accept_other": True}, r"data\.mine\.accept_other: has no meaning"),
         ("mine", {"folder": "{photos}", "test_fraction": 1.0}, r"data\.mine\.test_fraction: found 1\.0"),
         ("cub200", {"split_seed": 1}, r"data\.cub200\.split_seed: has no meaning for a published data set"),
+        ("cifar100", {"stored_side": 256}, r"data\.cifar100\.stored_side: has no meaning for padded crops"),
+        (
+            "cub200",
+            {"transform": {"mean": [0, 0, 0], "std": [1, 0, 1]}},
+            r"data\.cub200\.transform: std \[1\.0, 0\.0, 1\.0\]: allowed are numbers above 0",
+        ),
         ("cub200", {"stored_side": 255}, r"data\.cub200\.stored_side: found 255, .* needs 256"),
         (
             "cub200",

@@ -101,6 +101,7 @@ data/mit67/transform = {mean: [0, 0], std: [1, 1, 1]} → data.mit67.transform.m
 models/resnet18/label = 18 → models.resnet18.label: found 18, but it should be text
 models/resnet18/blocks = [1, 1] → models.resnet18.blocks: found [1, 1], but…at least 4 items, not 2
 models/resnet18/blocks = [1, 1, 1, 1, 1] → models.resnet18.blocks: found [1, 1, 1, 1, 1]…at most 4 items, not 5
+models/resnet18/blocks = [1, 1, 1, 9999] → models.resnet18.blocks.3: found 9999, but…less than or equal to 1000
 methods/aikd/settings = [1] → methods.aikd.settings: found [1], but it should be a mapping of keys
 methods/aikd/settings = {omega: true} → methods.aikd.settings.omega: found true, but it should be a number
 methods/aikd/settings = {omega: -1} → methods.aikd.settings.omega: found -1, but…greater than or equal to 0

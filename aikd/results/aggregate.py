@@ -62,8 +62,10 @@ def metric_value(results: Path, run: str, metric: MetricName, scheme: Scheme = "
     path, found = run_file(results, run, METRICS), read_metrics(results, run)
     key = metric if scheme == "none" else f"{metric}_{scheme}"
     value = _entry(path, found, "metrics", key)
-    if found is None:
-        return None
+    return None if found is None else _finite(path, key, value)
+
+
+def _finite(path: Path, key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{path}: metrics.{key} must be a finite number, found {value!r}")
     return float(value)
@@ -190,7 +192,10 @@ def _identity(path: str) -> dict[str, Any]:
 
 def _measured(results: Path, run: str) -> dict[str, Any]:
     path, found = run_file(results, run, METRICS), read_metrics(results, run)
-    return {"images": _entry(path, found, "images")} | (_entry(path, found, "metrics") or {})
+    metrics = _entry(path, found, "metrics") or {}
+    return {"images": _entry(path, found, "images")} | {
+        key: _finite(path, key, x) for key, x in metrics.items()
+    }
 
 
 def _training(results: Path, run: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from aikd.cli import main
 from aikd.engine.archives import find_archive, load_sources
 from aikd.errors import UserError
 from aikd.study.catalogue import DATA_SETS
+from tests.conftest import ROOT
 
 
 def test_every_published_data_set_has_its_archives() -> None:
@@ -32,6 +33,13 @@ def test_addresses_and_terms_are_web_addresses_and_tars_end_on_a_record() -> Non
             if wanted.name.endswith(".tar"):
                 assert wanted.size is not None
                 assert wanted.size % 10_240 == 0, wanted.name
+
+
+def test_the_docs_name_the_first_address_of_every_archive() -> None:
+    page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    for source in load_sources().values():
+        for wanted in source.archives.values():
+            assert f"| `{wanted.name}` | <{wanted.urls[0]}> |\n" in page
 
 
 def test_checksum_of_cifar100_is_the_one_torchvision_verifies() -> None:

@@ -61,6 +61,15 @@ def test_broken_metrics_are_an_error_that_names_the_file(folder, content, messag
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize("value", ["x", math.nan, True, None])
+def test_a_metric_that_is_no_number_is_no_row_of_all_runs(folder, value):
+    path = folder.metrics(SEEDS[0], ece=value)
+    folder.train(SEEDS[0])
+    with pytest.raises(UserError, match=r"metrics\.ece must be a finite number") as raised:
+        all_runs(folder.results, SEEDS[:1])
+    assert str(path) in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("counts", "planned", "text"),
     [

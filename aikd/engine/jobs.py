@@ -1,6 +1,5 @@
 """The jobs that need a device: train a run, predict with it."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
 from aikd.files import leftovers, write_json
+from aikd.messages import say
 from aikd.records import file_digest, read_summary
 from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
@@ -92,7 +92,7 @@ def _tidy(folder: Path) -> None:
 def _train(trainer: Trainer, attempt: Attempt) -> None:
     """Train what earlier attempts have not."""
     run, epochs = trainer.settings["run"], trainer.recipe["epochs"]
-    print(f"{run}: {len(trainer.train)} images on {device_name(trainer.precision.device)}", file=sys.stderr)
+    say(f"{run}: {len(trainer.train)} images on {device_name(trainer.precision.device)}")
 
     def finished(row: Row) -> None:
         _report(row, epochs)
@@ -110,7 +110,7 @@ def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> No
         write_predictions(path, trainer.student, settings, trainer.test, holdout, precision, origin)
     except OSError as error:
         # `aikd predict` does without; a training run is not lost over it.
-        print(f"{settings['run']}: predictions were not left behind ({error})", file=sys.stderr)
+        say(f"{settings['run']}: predictions were not left behind ({error})")
 
 
 def _origin(folder: Path, prepared: Prepared) -> dict[str, str]:
@@ -135,11 +135,9 @@ def _check_settings(settings: dict[str, Any]) -> None:
 
 def _report(row: Row, epochs: int) -> None:
     test = "" if row["test_error"] is None else f"  test {row['test_error']:6.2f} %"
-    print(
+    say(
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  train {row['train_error']:6.2f} %"
-        f"{test}  {row['images_per_second']:.0f} images/s",
-        file=sys.stderr,
-        flush=True,
+        f"{test}  {row['images_per_second']:.0f} images/s"
     )
 
 

@@ -65,6 +65,7 @@ class Attempt:
 
         Raises:
             UserError: the state is whole and of the same settings, but the trainer cannot take it.
+            OSError: a state is there, but cannot be read.
         """
         self.states.recall()
         if not self.states.epochs():

@@ -25,7 +25,7 @@ from aikd.messages import say
 from aikd.records import file_digest, read_summary
 from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
-from aikd.study.resolve import RECIPE_VERSION
+from aikd.study.resolve import RECIPE_VERSION, SETTINGS
 from aikd.study.run import Run
 from aikd.study.schema import Recipe
 
@@ -129,6 +129,8 @@ def _check_settings(settings: dict[str, Any]) -> None:
     run = str(settings.get("run"))
     if (canonical := Run.from_path(run).path) != run:
         raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}")
+    if missing := [key for key in SETTINGS if key not in settings]:
+        raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings {run}` prints all of them")
     with explaining("--settings: recipe", Recipe):
         Recipe.model_validate(settings.get("recipe"))
 

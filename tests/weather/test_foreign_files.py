@@ -285,3 +285,20 @@ def test_files_of_versions_before_that_name_no_origin_are_still_read(project: Pr
         edit(project.file(run, "metrics.json"), model=None)
     for command in (project.table(), project.curves(), project.collect(), project.tsne()):
         assert main(command) == 0
+
+
+# Settings
+
+
+def test_settings_that_lack_something_train_nothing(project: Project, unchanged: Any) -> None:
+    """Cut out of another file, or written by hand."""
+    whole = project.settings(BASELINE)
+    for missing in ([key] for key in whole if key not in ("recipe_version", "run")):
+        check_lacking(unchanged, whole, missing)
+    check_lacking(unchanged, whole, ["data", "superior", "seed"])
+
+
+def check_lacking(unchanged: Any, whole: dict[str, Any], missing: list[str]) -> None:
+    given = json.dumps({key: value for key, value in whole.items() if key not in missing})
+    said = unchanged(lambda project: ["train", "--settings", given, *project.places()])
+    assert said == f"--settings: lacks {', '.join(missing)}; `aikd settings {BASELINE}` prints all of them"

@@ -1,6 +1,7 @@
 """Files that are damaged, of another run, of another training or other data: refused by name, never computed with."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -218,7 +219,9 @@ def test_files_that_were_cut_off_are_refused(
     content = path.read_bytes()
     for size in (0, 1, len(content) // 2, len(content) - 3):
         path.write_bytes(content[:size])
-        assert unchanged(command).startswith(f"{path}: not readable JSON (")
+        said = unchanged(command)
+        assert said.startswith(f"{path}: not readable JSON (")
+        assert re.search(r"\); delete it and (train|calibrate) that run again$", said)
 
 
 @FROM_METRICS

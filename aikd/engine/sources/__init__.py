@@ -68,7 +68,7 @@ def _from_archives(
     source = {
         "archives": {a: {"sha256": r.sha256, "verified": r.verified} for a, r in receipts.items()},
     }
-    if (target / MANIFEST).exists() and read_json(target / MANIFEST).get("source") != source:
+    if (target / MANIFEST).exists() and read_json(target / MANIFEST, "delete it").get("source") != source:
         begin(target)
     if name == "cifar100":
         return _cifar100(settings, downloads, target, source)

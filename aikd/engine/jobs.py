@@ -77,8 +77,9 @@ def train(
     _train(trainer, attempt)
     model = save_model(folder / MODEL, trainer.student, settings["run"])
     write_history(folder / HISTORY, trainer.history)
-    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
+    # Before the summary, with which the run can be predicted with: that removes what was put aside, and nothing else.
     attempt.states.put_aside()
+    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
     _leave_predictions(folder, trainer, prepared)
 
 

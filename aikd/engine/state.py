@@ -178,7 +178,7 @@ class States:
         return None
 
     def put_aside(self) -> None:
-        """The results are written: keep the last state, which holds them all, until the run is predicted with."""
+        """Training is done: keep the last state, which holds all results, until the run is predicted with."""
         with suppress(OSError):  # it is an insurance
             for epoch in self.epochs()[1:]:
                 self.path(epoch).unlink()

@@ -1,16 +1,19 @@
 """The command line. Every rule of the workflow is one of these commands."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from aikd.commands import data, plan, results, runs, studies
 from aikd.errors import Interrupted, UserError
+from aikd.messages import drop_rest, say
 
 EX_TEMPFAIL = 75
 """Exit code of sysexits.h for what did not fail and should be tried again: training that a signal interrupted."""
+
+PRINTING = (studies.__name__, plan.__name__)
+"""Modules of the commands whose result is what they print."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,23 +24,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        return _run(options)
+    finally:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            drop_rest(stream)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
         options.command(options)
+        print(end="", flush=True)  # now, as what cannot be written is no success
     except Interrupted as end:
-        print(f"aikd {options.name}: {end}", file=sys.stderr)
+        say(f"aikd {options.name}: {end}")
         return EX_TEMPFAIL
     except KeyboardInterrupt:
-        print(f"aikd {options.name}: interrupted", file=sys.stderr)
+        say(f"aikd {options.name}: interrupted")
         return 130
-    except BrokenPipeError:
-        # Somebody read only the first lines (`aikd schema | head`); nothing is left to flush into the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UserError as error:
-        print(f"aikd {options.name}: {error}", file=sys.stderr)
+        say(f"aikd {options.name}: {error}")
         return 1
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and options.command.__module__ in PRINTING:
+            return 0  # somebody read only the first lines: `aikd schema | head`
         # A full disk, a missing permission: the system's own words.
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print(f"aikd {options.name}: {text}", file=sys.stderr)
+        say(f"aikd {options.name}: {text}")
         return 1
     return 0
 

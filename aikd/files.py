@@ -121,18 +121,24 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, mend: str = "") -> dict[str, Any]:
     """The object in a JSON file.
+
+    Args:
+        mend: what to do about a damaged one, for the message.
 
     Raises:
         UserError: the file is missing, cannot be read, or is not a JSON object.
     """
+    advice = f"; {mend}" if mend else ""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable JSON ({error})") from None
+    except OSError as error:  # which says nothing of what is in it
+        raise UserError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not readable JSON ({error}){advice}") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(data).__name__}")
+        raise UserError(f"{path}: expected a JSON object, found {type(data).__name__}{advice}")
     return data

@@ -143,7 +143,7 @@ def _there(path: Path) -> bool:
 def _of_run(path: Path, run: str, again: str) -> dict[str, Any] | None:
     if not _there(path):
         return None
-    found = read_json(path)
+    found = read_json(path, f"delete it and {again}")
     if found.get("run") != run:
         raise UserError(f"{path}: is of the run {found.get('run')}, not of {run}; delete it and {again}")
     return found

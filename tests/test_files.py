@@ -248,5 +248,16 @@ def test_json_that_cannot_be_used_is_refused_by_name(
 
 
 def test_a_folder_is_no_json(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not readable JSON"):
-        read_json(tmp_path)
+    with pytest.raises(UserError) as error:
+        read_json(tmp_path, "delete it")
+    assert str(error.value) == f"{tmp_path}: Is a directory"
+
+
+def test_advice_on_json_is_for_damage_only(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    with pytest.raises(UserError, match=r"no such file$"):
+        read_json(path, "delete it")
+    for content in ("{", "[]"):
+        path.write_text(content)
+        with pytest.raises(UserError, match=r"; delete it$"):
+            read_json(path, "delete it")

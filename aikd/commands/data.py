@@ -1,11 +1,11 @@
 """Commands that get and prepare data."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from aikd.commands.arguments import DATA, JSON, STUDY, Adder, json_object, positive
 from aikd.commands.studies import data_settings
+from aikd.messages import say
 
 
 def download(options: argparse.Namespace) -> None:
@@ -35,7 +35,7 @@ def prepare(options: argparse.Namespace) -> None:
     manifest = prepare_source(settings, options.data, options.workers)
     counts = f"{manifest['train']:,} training and {manifest['test']:,} evaluation images"
     folder = options.data / prepared_folder(settings)
-    print(f"{manifest['name']}: {counts} of {manifest['classes']} classes in {folder}", file=sys.stderr)
+    say(f"{manifest['name']}: {counts} of {manifest['classes']} classes in {folder}")
 
 
 def _mirror(text: str) -> str:

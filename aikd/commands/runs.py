@@ -1,9 +1,9 @@
 """Commands on one run: train, predict, calibrate."""
 
 import argparse
-import sys
 
 from aikd.commands.arguments import DATA, JSON, RESULTS, RUN, RUNS_PER_GPU, Adder, json_object, positive
+from aikd.messages import say
 
 
 def train(options: argparse.Namespace) -> None:
@@ -26,7 +26,7 @@ def train(options: argparse.Namespace) -> None:
 
         # Two may want one run where Snakemake was killed and what it had started trains on. Who comes second finds
         # the work done; until then it must not keep a GPU.
-        with exclusive(folder, _say, check), leased(run, options.runs_per_gpu, check) as gpu:
+        with exclusive(folder, say, check), leased(run, options.runs_per_gpu, check) as gpu:
             from aikd.engine import jobs
 
             check()
@@ -70,10 +70,6 @@ def calibrate(options: argparse.Namespace) -> None:
     from aikd.study.run import Run
 
     evaluate(Run.from_path(options.run).path, options.results, options.bins, options.folds)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def add(command: Adder) -> None:

@@ -1,6 +1,5 @@
 """One attempt at a training run: takes up what an earlier one left, and leaves what a later one needs."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from aikd.engine.signals import Signals
 from aikd.engine.state import Snapshot, States
 from aikd.engine.training import Trainer
 from aikd.errors import UserError
+from aikd.messages import say
 from aikd.records import difference
 
 FORMAT = 2
@@ -65,6 +65,7 @@ class Attempt:
 
         Raises:
             UserError: the state is whole and of the same settings, but the trainer cannot take it.
+            OSError: a state is there, but cannot be read.
         """
         self.states.recall()
         if not self.states.epochs():
@@ -145,4 +146,4 @@ class Attempt:
             self._saved = self._latest[0]
 
     def _say(self, text: str) -> None:
-        print(f"{self.run}: {text}", file=sys.stderr, flush=True)
+        say(f"{self.run}: {text}")

@@ -1,6 +1,5 @@
 """The jobs that need a device: train a run, predict with it."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +21,11 @@ from aikd.engine.store import Prepared
 from aikd.engine.training import Row, Trainer, holdout_data, test_data
 from aikd.errors import UserError
 from aikd.files import leftovers, write_json
+from aikd.messages import say
 from aikd.records import file_digest, read_summary
 from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
-from aikd.study.resolve import RECIPE_VERSION
+from aikd.study.resolve import RECIPE_VERSION, SETTINGS
 from aikd.study.run import Run
 from aikd.study.schema import Recipe
 
@@ -77,8 +77,9 @@ def train(
     _train(trainer, attempt)
     model = save_model(folder / MODEL, trainer.student, settings["run"])
     write_history(folder / HISTORY, trainer.history)
-    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
+    # Before the summary, with which the run can be predicted with: that removes what was put aside, and nothing else.
     attempt.states.put_aside()
+    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
     _leave_predictions(folder, trainer, prepared)
 
 
@@ -92,7 +93,7 @@ def _tidy(folder: Path) -> None:
 def _train(trainer: Trainer, attempt: Attempt) -> None:
     """Train what earlier attempts have not."""
     run, epochs = trainer.settings["run"], trainer.recipe["epochs"]
-    print(f"{run}: {len(trainer.train)} images on {device_name(trainer.precision.device)}", file=sys.stderr)
+    say(f"{run}: {len(trainer.train)} images on {device_name(trainer.precision.device)}")
 
     def finished(row: Row) -> None:
         _report(row, epochs)
@@ -110,7 +111,7 @@ def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> No
         write_predictions(path, trainer.student, settings, trainer.test, holdout, precision, origin)
     except OSError as error:
         # `aikd predict` does without; a training run is not lost over it.
-        print(f"{settings['run']}: predictions were not left behind ({error})", file=sys.stderr)
+        say(f"{settings['run']}: predictions were not left behind ({error})")
 
 
 def _origin(folder: Path, prepared: Prepared) -> dict[str, str]:
@@ -129,17 +130,17 @@ def _check_settings(settings: dict[str, Any]) -> None:
     run = str(settings.get("run"))
     if (canonical := Run.from_path(run).path) != run:
         raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}")
+    if missing := [key for key in SETTINGS if key not in settings]:
+        raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings {run}` prints all of them")
     with explaining("--settings: recipe", Recipe):
         Recipe.model_validate(settings.get("recipe"))
 
 
 def _report(row: Row, epochs: int) -> None:
     test = "" if row["test_error"] is None else f"  test {row['test_error']:6.2f} %"
-    print(
+    say(
         f"epoch {row['epoch']:{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}  train {row['train_error']:6.2f} %"
-        f"{test}  {row['images_per_second']:.0f} images/s",
-        file=sys.stderr,
-        flush=True,
+        f"{test}  {row['images_per_second']:.0f} images/s"
     )
 
 

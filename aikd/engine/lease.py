@@ -11,7 +11,6 @@ import pwd
 import random
 import re
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from aikd.engine.gpus import visible_gpus
 from aikd.errors import UserError
+from aikd.messages import say
 
 FOLDER = "AIKD_GPU_LOCKS"
 """Names another folder for the leases, for example one that several containers have in common."""
@@ -121,10 +121,10 @@ def _wait(run: str, pool: list[str], share: int, check: Callable[[], None]) -> L
         waited = now - started
         if isinstance(found, Lease):
             if said_at > 0:
-                _say(f"{run}: has {found.gpu} after {waited:.0f} s")
+                say(f"{run}: has {found.gpu} after {waited:.0f} s")
             return found
         if (found or waited > PATIENCE) and now - said_at >= REMINDER:
-            _say(f"{run}: waits for {found or f'{folder}, which another process keeps locked'}")
+            say(f"{run}: waits for {found or f'{folder}, which another process keeps locked'}")
             said_at = now
         check()
         time.sleep(pause * random.uniform(0.5, 1))
@@ -244,10 +244,6 @@ def _without_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(umask)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _leave_to_parent() -> None:

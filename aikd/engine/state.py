@@ -17,6 +17,7 @@ from torch import Tensor
 
 from aikd.engine.adoption import TRAINED
 from aikd.files import write_bytes
+from aikd.records import file_digest
 
 STATES = ".state"
 """Folder of the states within a run's. No rule of the workflow declares it, so it survives a failed attempt."""
@@ -78,15 +79,20 @@ class Snapshot:
         """Read a file that `save` wrote.
 
         Raises:
-            DamagedError: it cannot be read, or a single bit of it is not as written.
+            DamagedError: a single bit of it is not as written.
+            OSError: it cannot be read, which says nothing of what is in it.
         """
+        try:
+            file_digest(path)  # all of it, as the library calls the system's errors the same as damage
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 # Copies: the file may go while they are in use.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             found, written = cls(tensors, metadata["state"]), metadata["sha256"]
-        except (OSError, KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
             raise DamagedError(" ".join(str(error).split())[:200]) from None
         if found.digest() != written:
             raise DamagedError("its content is not what was written")
@@ -130,8 +136,15 @@ class States:
         self.folder, self.trained = folder / STATES, folder / TRAINED
 
     def epochs(self) -> list[int]:
-        """Finished epochs of the states that are there, the newest first."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("*"))
+        """Finished epochs of the states that are there, the newest first.
+
+        Raises:
+            OSError: one may not look.
+        """
+        try:
+            found = [_NAME.fullmatch(path.name) for path in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
         return sorted((int(name[1]) for name in found if name), reverse=True)
 
     def path(self, epoch: int) -> Path:
@@ -151,7 +164,11 @@ class States:
                 path.unlink(missing_ok=True)
 
     def newest(self, say: Callable[[str], None]) -> tuple[int, Snapshot] | None:
-        """The newest state that is whole, and its epoch; damaged ones are named and removed."""
+        """The newest state that is whole, and its epoch; damaged ones are named and removed.
+
+        Raises:
+            OSError: one cannot be read; it stays.
+        """
         for epoch in self.epochs():
             try:
                 return epoch, Snapshot.load(self.path(epoch))
@@ -161,7 +178,7 @@ class States:
         return None
 
     def put_aside(self) -> None:
-        """The results are written: keep the last state, which holds them all, until the run is predicted with."""
+        """Training is done: keep the last state, which holds all results, until the run is predicted with."""
         with suppress(OSError):  # it is an insurance
             for epoch in self.epochs()[1:]:
                 self.path(epoch).unlink()

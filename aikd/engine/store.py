@@ -100,7 +100,7 @@ class Prepared:
         Raises:
             UserError: it is not there, its manifest is damaged, or a preparation of it did not come to its end.
         """
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_json(folder / MANIFEST, f"delete it and {AGAIN}")
         if (folder / UNFINISHED).exists():
             raise UserError(f"{folder}: the last preparation did not come to its end; {AGAIN}")
         try:
@@ -176,8 +176,10 @@ class Prepared:
                 if path.suffix == ".bin"
                 else np.lib.format.open_memmap(path, mode="r")
             )
-        except (OSError, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:
             raise UserError(f"{path}: cannot be read ({error}); {AGAIN}") from None
+        except OSError as error:  # which says nothing of what is in it
+            raise UserError(f"{path}: {error.strerror}") from None
         if list(array.shape) != expected.shape:
             raise UserError(
                 f"{path}: found shape {list(array.shape)}, the manifest says {expected.shape}; prepare again"

@@ -17,6 +17,7 @@ from urllib3.util import Retry
 from aikd.engine.archives import Expected, Found, measure
 from aikd.errors import UserError
 from aikd.files import naming, read_json, write_json
+from aikd.messages import say
 
 CHUNK = 1 << 18
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -63,7 +64,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        print("\n" * self.open + text, file=self.stream, flush=True)
+        say("\n" * self.open + text, self.stream)
         self.open = False
 
     def progress(self, name: str, done: int, total: int | None, rate: float) -> None:
@@ -77,8 +78,10 @@ class Reporter:
             if self.terminal:
                 text += f" [{'#' * (20 * done // total):.<20}]"
         text += f", {rate / 1e6:.2f} MB/s"
-        self.stream.write(f"\r{text}\x1b[K" if self.terminal else f"{text}\n")
-        self.stream.flush()
+        if self.terminal:
+            say(f"\r{text}\x1b[K", self.stream, end="")
+        else:
+            say(text, self.stream)
         self.open = self.terminal
 
 

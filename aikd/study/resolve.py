@@ -11,6 +11,12 @@ from aikd.study.schema import Study
 RECIPE_VERSION = 1
 """Raised by hand when the mathematics of training changes: every run is then trained again."""
 
+SETTINGS = (
+    *("recipe_version", "run", "data", "model", "method"),
+    *("settings", "augmentation", "recipe", "superior", "seed"),
+)
+"""Keys of a run's resolved settings."""
+
 DIGITS = 12
 """Of the hexadecimal digest that tells preparations of one data set apart."""
 

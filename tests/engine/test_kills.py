@@ -17,9 +17,10 @@ import pytest
 
 from aikd.engine import jobs
 from aikd.engine.adoption import LEFT_BEHIND, TRAINED
-from aikd.engine.locks import exclusive
+from aikd.engine.locks import LOCK, exclusive
 from aikd.engine.signals import heeding
 from aikd.engine.state import States
+from aikd.engine.training import Trainer
 from aikd.errors import Interrupted
 from tests.conftest import ROOT
 from tests.engine.resuming import (
@@ -201,6 +202,32 @@ def test_a_signal_ends_predicting_with_75_and_without_predictions(
             said = process.communicate(timeout=120)[1]
         assert (process.returncode, said) == (code, words)
     assert {path.name for path in folder.iterdir()} == (before - {TRAINED}) | {"predictions.safetensors"}
+
+
+@pytest.mark.parametrize("instant", [*LATE, "aikd.engine.state:States.put_aside"])
+def test_a_run_that_was_killed_at_its_end_leaves_no_state_once_it_is_predicted_with(
+    tmp_path: Path, tiny: Path, baseline: dict[str, Any], monkeypatch: pytest.MonkeyPatch, instant: str
+) -> None:
+    """Else a later training that is wanted would find it, and train nothing."""
+    folder = tmp_path / "runs" / baseline["run"]
+    with start(baseline, tmp_path, tiny, instant=instant, number=signal.SIGKILL) as process:
+        process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    if not (folder / "train.json").exists():
+        monkeypatch.setattr(Trainer, "epoch", lambda *_: pytest.fail("trained"))
+        jobs.train(baseline, tmp_path, tiny, 1)
+    jobs.predict(baseline["run"], tmp_path, tiny)
+    left = {path.name for path in folder.iterdir()} - {LOCK}
+    assert left == {"model.safetensors", "history.csv", "train.json", "predictions.safetensors"}
+
+
+def test_predicting_leaves_the_states_of_a_newer_training(
+    results: Path, tiny: Path, baseline: dict[str, Any]
+) -> None:
+    folder = results / "runs" / baseline["run"]
+    interrupt(baseline | {"recipe": baseline["recipe"] | {"learning_rate": 0.02}}, results, tiny, 2)
+    jobs.predict(baseline["run"], results, tiny)
+    assert States(folder).epochs() == [2]
 
 
 @pytest.mark.parametrize("ended", ["the holder", "who waits"])

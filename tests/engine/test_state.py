@@ -163,6 +163,29 @@ def test_a_damaged_state_gives_way_to_the_one_before_it(
     assert len(said) == 2
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_a_state_that_cannot_be_read_now_is_named_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    states = States(tmp_path)
+    for epoch in (1, 2):
+        states.save(epoch, snapshot(epoch))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: refuse(number))
+        with pytest.raises(OSError, match=os.strerror(number)) as error:
+            states.newest(silent)
+    assert error.value.filename == str(states.path(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda *_: refuse(number))
+        with pytest.raises(OSError, match=os.strerror(number)):
+            states.epochs()
+    assert states.epochs() == [2, 1]
+
+
+def refuse(number: int) -> None:
+    raise OSError(number, os.strerror(number))
+
+
 def test_a_full_disk_leaves_the_states_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full in the middle of the file: half of it is written, then the system refuses."""
     states = States(tmp_path)
@@ -302,19 +325,13 @@ def test_a_lock_on_a_file_that_is_gone_is_no_lock(tmp_path: Path, monkeypatch: p
 def test_a_file_system_without_locks_will_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: refuse(number))
     with exclusive(tmp_path) as held:
         assert not held
         assert (tmp_path / ".lock").exists()
 
 
 def test_another_error_of_the_lock_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: refuse(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)), exclusive(tmp_path):
         pass

@@ -1,8 +1,10 @@
 """Prepared data: what is written, what is found again, and what is refused."""
 
+import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -162,10 +164,25 @@ def test_damaged_array_is_named(copied: Path, name: str, damage: Callable[[Path]
         prepared.images("train"), prepared.labels("test")
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.EIO])
+def test_an_array_that_cannot_be_read_now_is_not_called_damaged(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    prepared = Prepared.open(copied)
+    monkeypatch.setattr(np.lib.format, "open_memmap", refuse)
+    with pytest.raises(UserError) as error:
+        prepared.labels("test")
+    assert str(error.value) == f"{copied / 'test_labels.npy'}: {os.strerror(number)}"
+
+
 @pytest.mark.parametrize("damage", [_remove, _truncate, _scribble, _empty])
 def test_damaged_manifest_is_named(copied: Path, damage: Callable[[Path], None]) -> None:
     damage(copied / "manifest.json")
-    with pytest.raises(UserError, match=r"digits/manifest\.json"):
+    advice = "no such file" if damage is _remove else ".*; delete it and prepare the data again"
+    with pytest.raises(UserError, match=rf"digits/manifest\.json: {advice}"):
         Prepared.open(copied)
 
 

@@ -9,7 +9,7 @@ from aikd.study import methods, queries
 from aikd.study.catalogue import Transform
 from aikd.study.load import check_study
 from aikd.study.methods import CSKDSettings, MethodSpec
-from aikd.study.resolve import resolve
+from aikd.study.resolve import SETTINGS, resolve
 from aikd.study.run import Run
 from aikd.study.schema import Recipe, Study
 from tests.conftest import DEMO, DIGITS, changed, parsed
@@ -54,6 +54,7 @@ def resolved(changes: dict[str, Any] | None = None, run: str = RUN) -> dict[str,
 
 
 def test_everything_that_training_needs_is_there_defaults_included() -> None:
+    assert tuple(resolved()) == SETTINGS
     assert resolved() == {
         "recipe_version": 1,
         "run": RUN,

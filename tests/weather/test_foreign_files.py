@@ -1,6 +1,7 @@
 """Files that are damaged, of another run, of another training or other data: refused by name, never computed with."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -218,7 +219,9 @@ def test_files_that_were_cut_off_are_refused(
     content = path.read_bytes()
     for size in (0, 1, len(content) // 2, len(content) - 3):
         path.write_bytes(content[:size])
-        assert unchanged(command).startswith(f"{path}: not readable JSON (")
+        said = unchanged(command)
+        assert said.startswith(f"{path}: not readable JSON (")
+        assert re.search(r"\); delete it and (train|calibrate) that run again$", said)
 
 
 @FROM_METRICS
@@ -285,3 +288,20 @@ def test_files_of_versions_before_that_name_no_origin_are_still_read(project: Pr
         edit(project.file(run, "metrics.json"), model=None)
     for command in (project.table(), project.curves(), project.collect(), project.tsne()):
         assert main(command) == 0
+
+
+# Settings
+
+
+def test_settings_that_lack_something_train_nothing(project: Project, unchanged: Any) -> None:
+    """Cut out of another file, or written by hand."""
+    whole = project.settings(BASELINE)
+    for missing in ([key] for key in whole if key not in ("recipe_version", "run")):
+        check_lacking(unchanged, whole, missing)
+    check_lacking(unchanged, whole, ["data", "superior", "seed"])
+
+
+def check_lacking(unchanged: Any, whole: dict[str, Any], missing: list[str]) -> None:
+    given = json.dumps({key: value for key, value in whole.items() if key not in missing})
+    said = unchanged(lambda project: ["train", "--settings", given, *project.places()])
+    assert said == f"--settings: lacks {', '.join(missing)}; `aikd settings {BASELINE}` prints all of them"

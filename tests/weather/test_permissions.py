@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aikd.cli import main
-from tests.weather.conftest import BASELINE, OTHER, STUDENT, Project
+from tests.weather.conftest import BASELINE, EPOCHS, OTHER, STUDENT, Project
 from tests.weather.rooms import files
 
 NOBODY = 65534
@@ -120,6 +120,23 @@ def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(
     assert said.startswith(f"{path}: ")
     assert "Permission denied" in said
     assert "delete" not in said
+
+
+@pytest.mark.parametrize("closed", ["", f"epoch-{EPOCHS:04}.safetensors"], ids=["folder", "file"])
+@pytest.mark.parametrize("place", [".state", ".trained"])
+def test_a_state_that_may_not_be_read_is_neither_missing_nor_damaged(
+    project: Project, place: str, closed: str
+) -> None:
+    folder = project.file(OTHER, ".")
+    assert run(project.train(OTHER))[0] == 0
+    (folder / ".trained").rename(folder / place)
+    (folder / place / closed).chmod(0)
+    said = refused(project.train(OTHER))
+    assert said == f"{folder / '.state' / closed}: Permission denied"
+    (folder / ".state" / closed).chmod(0o700)
+    code, said = run(project.train(OTHER))
+    assert code == 0
+    assert f"{OTHER}: continues after epoch {EPOCHS} of {EPOCHS}\n" in said
 
 
 @pytest.mark.parametrize("name", COMMANDS)

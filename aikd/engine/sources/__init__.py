@@ -4,7 +4,6 @@ Only what stands in an archive whose hash was compared with its receipt is read,
 """
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from aikd.engine.locks import exclusive
 from aikd.engine.store import begin, tidy
 from aikd.errors import UserError
 from aikd.files import read_json
+from aikd.messages import say
 from aikd.study.folders import scan
 from aikd.study.layout import MANIFEST
 from aikd.study.resolve import prepared_folder
@@ -68,7 +68,7 @@ def _from_archives(
     source = {
         "archives": {a: {"sha256": r.sha256, "verified": r.verified} for a, r in receipts.items()},
     }
-    if (target / MANIFEST).exists() and read_json(target / MANIFEST).get("source") != source:
+    if (target / MANIFEST).exists() and read_json(target / MANIFEST, "delete it").get("source") != source:
         begin(target)
     if name == "cifar100":
         return _cifar100(settings, downloads, target, source)
@@ -119,7 +119,7 @@ def _from_folder(settings: dict[str, Any], target: Path, workers: int | None) ->
             f"{folder}: images came, went or changed in size since the study was read; start again"
         )
     if found.remark:
-        print(f"{folder}: {found.remark}", file=sys.stderr)
+        say(f"{folder}: {found.remark}")
     listing = list_folder(folder, said["test_fraction"], said["split_seed"])
     files = folder_files(folder, [entry.path for entry in (*listing.train, *listing.test)])
     # Not the folder's own path: where images lie on this machine is nobody else's business.

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -19,6 +18,7 @@ from aikd.engine.sources.listing import Entry, Listing
 from aikd.engine.store import SPLITS, Moments, Split, begin, saving, write_manifest
 from aikd.errors import UserError
 from aikd.files import replacing
+from aikd.messages import say
 
 IN_FLIGHT = 400 * 2**20
 """Bytes that images may take between the archive and the packed file; only a single larger one may take more."""
@@ -184,7 +184,7 @@ class _Progress:
         self.done += 1
         if time.monotonic() - self.last >= EVERY or self.done == self.total:
             self.last = time.monotonic()
-            print(f"{self.name}: {self.done:,} of {self.total:,} images", file=sys.stderr, flush=True)
+            say(f"{self.name}: {self.done:,} of {self.total:,} images")
 
 
 def _write(

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aikd.engine.archives import archives_of
+from aikd.engine.archives import archives_of, wanted_from
 from aikd.errors import UserError
 from aikd.study import queries, specs
 from aikd.study.check import check_run
@@ -120,9 +120,9 @@ class Workflow:
 
     def download_options(self, wildcards: Any, output: Any) -> str:
         """Where to look for an archive and what to accept; not compared (it asks for `output`)."""
-        entry = next((e for d, e in self.study.data.items() if wildcards.archive in archives_of(d)), None)
-        mirror = f" --mirror {shlex.quote(self.study.mirror)}" if self.study.mirror else ""
-        return mirror + (" --accept-other" if entry and entry.accept_other else "")
+        mirror, accept_other = wanted_from(self.study, wildcards.archive)
+        option = f" --mirror {shlex.quote(mirror)}" if mirror else ""
+        return option + (" --accept-other" if accept_other else "")
 
     def memory(self, wildcards: Any, attempt: int) -> int:
         """Main memory, in MB, that training or predicting a run may take; more with each attempt."""

@@ -14,14 +14,12 @@ import numpy as np
 import torch
 
 from aikd.engine.memory import keep_freed_memory
-from aikd.engine.store import Prepared
-from aikd.engine.training import Trainer, network
+from aikd.engine.training import Trainer
 from aikd.models import build
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
-from aikd.study.schema import Study
 from benchmarks import photographs
-from benchmarks.networks import LAPTOP, settings_of, trainer
+from benchmarks.networks import LAPTOP, second_epoch, settings_of, trainer
 from benchmarks.plain import Indexed, Plain
 from benchmarks.plain import photographs as plain_photographs
 from benchmarks.plain import small as plain_small
@@ -32,7 +30,6 @@ METHODS = ("baseline", "pskd", "aikd")
 
 def main() -> str:
     """Both comparisons, as one Markdown table."""
-    torch.set_num_threads(torch.get_num_threads())
     keep_freed_memory()
     rows = [*_small(batches=15), *_large(images=96)]
     return table(["training, all cores", "plain loop, images/s", "this project, images/s", "ratio"], rows)
@@ -54,20 +51,12 @@ def _large(images: int) -> list[list[str]]:
         folder = Path(place)
         study = photographs.make(folder / "images", images, 8)
         store = photographs.prepared(study, folder / "data")
-        ours = {m: _trainer(study, store, m) for m in METHODS}
+        runs = {m: Run("photographs", "resnet18", m, {}, "standard", 0) for m in METHODS}
+        ours = {m: second_epoch(resolve(study, run), store) for m, run in runs.items()}
         paths = sorted((folder / "images/train").rglob("*.jpg"))
         data = plain_photographs([str(path) for path in paths], [int(path.parent.name[-1]) for path in paths])
         label = "photographs of 500 × 375, ResNet-18, 224 pixels, batch 32"
         return _compared(label, ours, data, photographs.CLASSES, 32, rounds=3)
-
-
-def _trainer(study: Study, store: Prepared, method: str) -> Trainer:
-    settings = resolve(study, Run("photographs", "resnet18", method, {}, "standard", 0))
-    superior = network(settings, store, 1) if settings["superior"] else None
-    made = Trainer(settings, store, superior, torch.device("cpu"), evaluate_every=10**9)
-    made.method.begin_epoch(0)
-    made.method.end_epoch(made.student)
-    return made
 
 
 def _compared(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from aikd.engine.measuring import Noise
+from aikd.engine.store import Prepared
 from aikd.engine.training import Trainer, network
 from aikd.methods import Batch
 from aikd.study.load import load_study
@@ -30,7 +31,7 @@ def settings_of(kind: Kind, method: str, **recipe: Any) -> dict[str, Any]:
 
 
 def trainer(settings: dict[str, Any], batches: int) -> Trainer:
-    """A trainer of one run on so many batches, in the second epoch, which has a previous one to learn from."""
+    """A trainer of one run on so many batches of noise, in the second epoch."""
     transform = settings["data"]["transform"]
     facts = {"name": settings["data"]["name"], "classes": settings["data"]["classes"]}
     noise = Noise(
@@ -39,8 +40,13 @@ def trainer(settings: dict[str, Any], batches: int) -> Trainer:
         | {"images": batches * settings["recipe"]["batch_size"], "mean": [0.5] * 3, "std": [0.25] * 3},
         side=transform["resize"] or transform["size"],
     )
-    superior = network(settings, noise, 1) if settings["superior"] else None
-    made = Trainer(settings, noise, superior, torch.device("cpu"), evaluate_every=10**9)
+    return second_epoch(settings, noise)
+
+
+def second_epoch(settings: dict[str, Any], prepared: Prepared) -> Trainer:
+    """A trainer in the second epoch, which has a previous one to learn from; its superior model is not trained."""
+    superior = network(settings, prepared, 1) if settings["superior"] else None
+    made = Trainer(settings, prepared, superior, torch.device("cpu"), evaluate_every=10**9)
     made.method.begin_epoch(0)
     made.method.end_epoch(made.student)
     return made

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def workflows(project: Path) -> str:
     return table(["Snakemake", "s"], rows + [[name, spread(t)] for name, t in times.items()])
 
 
-def _run(project: Path, *arguments: str, environment: Sequence[tuple[str, str]] = ()) -> None:
+def _run(project: Path, *arguments: str) -> None:
     """A Python process in the copy of the project, which must succeed."""
     given = {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1", "AIKD_DEVICE": "cpu"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -18,10 +18,8 @@ def download(options: argparse.Namespace) -> None:
     if options.study:
         from aikd.study.load import load_study
 
-        study = load_study(options.study)
-        sets = [e for name, e in study.data.items() if archive.name in archives.archives_of(name)]
-        mirror = mirror or study.mirror
-        accept_other = accept_other or any(entry.accept_other for entry in sets)
+        of_study = archives.wanted_from(load_study(options.study), archive.name)
+        mirror, accept_other = mirror or of_study[0], accept_other or of_study[1]
     fetch(archive, options.data / "downloads", mirror=mirror, accept_other=accept_other)
 
 

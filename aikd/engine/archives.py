@@ -13,6 +13,7 @@ from aikd.errors import UserError
 from aikd.files import read_json
 from aikd.study.explain import allowed
 from aikd.study.fields import Section
+from aikd.study.schema import Study
 
 ANEW = "remove it, and download the archive again: what is there already is only verified"
 """What helps where a receipt is damaged."""
@@ -56,6 +57,12 @@ def archives_of(dataset: str) -> list[str]:
     """File names of the archives that a data set consists of; none for one that is not published as archives."""
     source = load_sources().get(dataset)
     return list(source.archives) if source else []
+
+
+def wanted_from(study: Study, archive: str) -> tuple[str | None, bool]:
+    """A study's mirror, and whether it accepts another file in place of an archive."""
+    entries = [entry for dataset, entry in study.data.items() if archive in archives_of(dataset)]
+    return study.mirror, any(entry.accept_other for entry in entries)
 
 
 def find_archive(name: str) -> Archive:

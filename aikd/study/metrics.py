@@ -30,3 +30,6 @@ METRICS: dict[MetricName, Metric] = {
     "holdout_top1_error": Metric("Top-1 error, held out (%)", 2, "low"),
     "holdout_top5_error": Metric("Top-5 error, held out (%)", 2, "low"),
 }
+
+HELD_OUT: frozenset[MetricName] = frozenset({"holdout_top1_error", "holdout_top5_error"})
+"""Errors on training images that the study held out, for choices that must not be made on the test set."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aikd.errors import UserError
-from aikd.metrics import Floats, Integers, calibration_scores, check, decision_scores
+from aikd.metrics import Floats, Integers, calibration_scores, check, decision_scores, top_k_error
 
 # Wide on both sides of 1: soft targets make a student under-confident, which a temperature below 1 mends.
 TEMPERATURE_RANGE = (0.01, 100.0)
@@ -108,7 +108,8 @@ def calibrate(
     """All metrics of logits [N, C] before and after temperature scaling, ready for JSON.
 
     `metrics` holds the keys of `aikd.metrics.evaluate`, and for each scheme `ece_<scheme>`, `gap_<scheme>`
-    (percent), `nll_<scheme>`, `brier_<scheme>` and `temperature_<scheme>` (`crossfit`: the mean over folds).
+    (percent), `nll_<scheme>`, `brier_<scheme>` and `temperature_<scheme>` (`crossfit`: the mean over folds);
+    of a hold-out also its own errors, `holdout_top1_error` and `holdout_top5_error` (percent).
     `bins` holds the reliability bins of `none` (raw logits) and of each scheme, `temperatures` what was
     fitted (a list for `crossfit`), and `at_bound` whether any of them is an end of `TEMPERATURE_RANGE`.
 
@@ -125,6 +126,8 @@ def calibrate(
 
     scores, diagram = calibration_scores(exact, labels, bins)
     metrics = decision_scores(exact, labels) | scores
+    if holdout is not None:
+        metrics |= {f"holdout_top{k}_error": top_k_error(*holdout, k) for k in (1, 5)}
     diagrams = {"none": diagram.to_json()}
     for scheme, scaled in calibrated.items():
         scores, diagram = calibration_scores(scaled, labels, bins)

@@ -210,6 +210,10 @@ def test_calibrate_scores_every_scheme_with_its_own_logits() -> None:
         expected |= {f"{metric}_{scheme}": scores[metric] for metric in ("ece", "gap", "nll", "brier")}
         expected[f"temperature_{scheme}"] = temperature
         assert result["bins"][scheme] == reliability(softmax(scaled), labels, 10).to_json()
+    ranked = np.argsort(-holdout[0], axis=1)
+    for k in (1, 5):
+        hit = (ranked[:, :k] == holdout[1][:, None]).any(1)
+        expected[f"holdout_top{k}_error"] = 100 * np.mean(~hit)
     assert result["metrics"] == pytest.approx(expected)
     assert result["bins"]["none"] == reliability(softmax(logits), labels, 10).to_json()
     assert result["temperatures"] == {"crossfit": per_fold.tolist(), "oracle": oracle, "holdout": outside}

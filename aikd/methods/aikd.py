@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from aikd.methods.base import Batch, Method, Network, Setup, Step
 from aikd.methods.critic import Critic, critic_loss, frozen
 from aikd.methods.losses import cross_entropy, distillation
+from aikd.methods.mechanics import adversarial_terms, logit_terms
 from aikd.methods.memory import Memory
 from aikd.optimisers import Adam
 from aikd.streams import Stream, generator, torch_seed
@@ -70,12 +71,14 @@ class AIKD(Method):
             assert z_superior is not None
             terms |= self._train_critic(z.detach(), z_superior)  # eq. 6
             with frozen(self.critic) as critic:
-                terms["adversarial"] = -critic(critic.read(z)).mean()  # eq. 7
-            loss = loss + s.omega * terms["adversarial"]
+                adversarial = -critic(critic.read(z)).mean()  # eq. 7
+            terms["adversarial"] = adversarial
+            terms |= adversarial_terms(z, z_superior, adversarial, loss, s.omega)
+            loss = loss + s.omega * adversarial
 
         if self.memory is not None:
             self.memory.store(batch, z)
-        return Step(loss, z, terms)
+        return Step(loss, z, terms | logit_terms(z, z_superior))
 
     def _previous(self, batch: Batch, z: Tensor) -> Tensor:
         """L_P (eq. 5) against the frozen S_{t-1}, or against what it said of these images an epoch ago."""

@@ -11,6 +11,7 @@ from aikd.study.catalogue import DATA_SETS, DataSet, Transform
 from aikd.study.explain import allowed, explaining, show
 from aikd.study.fields import flatten, unflatten
 from aikd.study.methods import METHODS, method_spec
+from aikd.study.metrics import HELD_OUT
 from aikd.study.run import Run
 from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED
@@ -178,6 +179,7 @@ def _check_output(study: Study, where: str, name: str, output: outputs.Table | o
     for field, known in names.items():
         found = getattr(output, field, None) or []
         _known(f"{where}.{field}", [found] if isinstance(found, str) else found, known)
+    _check_metrics(study, where, output)
     match output:
         case outputs.ReliabilityFigure():
             models = [model for data in output.data or study.data for model in study.data[data].models]
@@ -192,6 +194,19 @@ def _check_output(study: Study, where: str, name: str, output: outputs.Table | o
     # Settings that are fine each on its own may not go together: building the runs tells.
     with _located(where):
         queries.spec(study, name)
+
+
+def _check_metrics(study: Study, where: str, output: outputs.Table | outputs.Figure) -> None:
+    """Refuse errors on held-out images where none are held out."""
+    metric = getattr(output, "metric", None)
+    wanted = [f"{where}.metric"] if metric in HELD_OUT else []
+    wanted += [f"{where}.metrics.{i}" for i, m in enumerate(getattr(output, "metrics", [])) if m in HELD_OUT]
+    data = getattr(output, "data", None) or list(study.data)
+    without = [
+        name for name in ([data] if isinstance(data, str) else data) if not study.data[name].holdout_per_class
+    ]
+    if wanted and without:
+        raise UserError(f"{wanted[0]}: needs held-out images, but data.{without[0]}.holdout_per_class is 0")
 
 
 def _check_rows(study: Study, where: str, table: outputs.AblationTable) -> None:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-MetricName = Literal["top1_error", "top5_error", "f1", "ece", "gap", "nll", "brier"]
+MetricName = Literal[
+    "top1_error", "top5_error", "f1", "ece", "gap", "nll", "brier", "holdout_top1_error", "holdout_top5_error"
+]
 Scheme = Literal["none", "crossfit", "oracle", "holdout"]
 """Temperature scaling: none, cross-fitted on the evaluation set, fitted and scored on it, or fitted on a hold-out."""
 
@@ -25,4 +27,9 @@ METRICS: dict[MetricName, Metric] = {
     "gap": Metric("Confidence gap (%)", 2, "zero"),
     "nll": Metric("NLL (nats)", 3, "low"),
     "brier": Metric("Brier score", 3, "low"),
+    "holdout_top1_error": Metric("Top-1 error, held out (%)", 2, "low"),
+    "holdout_top5_error": Metric("Top-5 error, held out (%)", 2, "low"),
 }
+
+HELD_OUT: frozenset[MetricName] = frozenset({"holdout_top1_error", "holdout_top5_error"})
+"""Errors on training images that the study held out, for choices that must not be made on the test set."""

@@ -12,11 +12,14 @@ from torch import nn
 from aikd.methods import Step
 
 DEFAULTS = {"alpha_p": 0.3, "alpha_g": 0.1, "omega": 0.1, "tau_p": 1.0, "tau_g": 3.0}
-CRITIC_TERMS = {"critic_loss", "distance", "gradient_norm"}
+CRITIC_TERMS = {"critic_loss", "distance", "gradient_norm", "adversarial_cosine", "adversarial_share"}
+STUDENT, SUPERIOR = ({f"{who}logit_{what}" for what in ("mean", "norm")} for who in ("", "superior_"))
+SHOWN = CRITIC_TERMS | STUDENT | SUPERIOR
 
 
 def values(step: Step) -> dict[str, float]:
-    return {name: term.item() for name, term in step.terms.items() if name not in CRITIC_TERMS}
+    """The terms that the loss is made of."""
+    return {name: term.item() for name, term in step.terms.items() if name not in SHOWN}
 
 
 def critic_by_hand(critic: nn.Module, z: np.ndarray) -> np.ndarray:
@@ -103,11 +106,11 @@ def test_critic_scores_what_it_reads_of_student_and_superior(
 @pytest.mark.parametrize(
     ("settings", "terms"),
     [
-        ({}, {"ce", "previous", "guide", "adversarial"} | CRITIC_TERMS),
-        ({"omega": 0}, {"ce", "previous", "guide"}),
-        ({"alpha_g": 0, "omega": 0}, {"ce", "previous"}),
-        ({"alpha_p": 0, "omega": 0}, {"ce", "guide"}),
-        ({"alpha_p": 0, "alpha_g": 0}, {"ce", "adversarial"} | CRITIC_TERMS),
+        ({}, {"ce", "previous", "guide", "adversarial"} | SHOWN),
+        ({"omega": 0}, {"ce", "previous", "guide"} | STUDENT | SUPERIOR),
+        ({"alpha_g": 0, "omega": 0}, {"ce", "previous"} | STUDENT | SUPERIOR),
+        ({"alpha_p": 0, "omega": 0}, {"ce", "guide"} | STUDENT | SUPERIOR),
+        ({"alpha_p": 0, "alpha_g": 0}, {"ce", "adversarial"} | SHOWN),
     ],
 )
 def test_a_term_of_weight_zero_is_neither_computed_nor_logged(

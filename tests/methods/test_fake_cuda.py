@@ -38,7 +38,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fake tensors that can be moved and copied; autograd's engine, which needs a real device, is stood in for."""
     monkeypatch.setattr(nn.Module, "to", move)
     monkeypatch.setattr(FakeTensorMode, "__deepcopy__", lambda mode, memo: mode, raising=False)
-    monkeypatch.setattr(torch.autograd, "grad", lambda _, x, create_graph: (x * 2,))
+    monkeypatch.setattr(torch.autograd, "grad", lambda _, x, **how: (x * 2,))
     monkeypatch.setattr(Tensor, "backward", lambda loss: None)
     with FakeTensorMode():
         yield

@@ -238,7 +238,9 @@ def test_a_link_that_leads_nowhere_and_a_page_that_nobody_lists_break_the_build(
         for name, text in (pages | mistake).items():
             (folder / "docs" / name).write_text(text, encoding="utf-8")
         nav = "nav: [README.md, b.md]\n"
-        (folder / "mkdocs.yml").write_text(settings.partition("nav:\n  - Overview")[0] + nav, encoding="utf-8")
+        (folder / "mkdocs.yml").write_text(
+            settings.partition("nav:\n  - Overview")[0] + nav, encoding="utf-8"
+        )
         command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) is not bool(mistake), done.stderr

@@ -10,10 +10,12 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 # The tools, and whatever they start, come from .venv.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+# Without the theme's advertisement of its successor.
+BUILD_SITE := NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 WHICH_PYTHON := import sys; print(sys.version, sys.base_prefix)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format clean
+.PHONY: help demo test lint docs bench format clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -46,13 +48,20 @@ test: $(INSTALLED) ## run all tests
 	$(WITH_VENV) OMP_NUM_THREADS=1 pytest -n $(CORES) $(PYTEST_ARGS)
 
 # Snakemake's linter fails on whatever it complains about.
-lint: $(INSTALLED) ## check style, formatting, types, the workflow and known advisories
+lint: $(INSTALLED) ## check style, formatting, types, workflow, known advisories and documents
 	$(WITH_VENV) ruff check .
 	$(WITH_VENV) ruff format --check .
 	$(WITH_VENV) mypy
 	$(WITH_VENV) snakefmt --check Snakefile workflow
 	$(WITH_VENV) snakemake --lint
 	$(WITH_VENV) python .ci/audit
+	$(WITH_VENV) $(BUILD_SITE)
+
+docs: $(INSTALLED) ## write the generated parts of docs/ anew, and build the site into build/site
+	$(WITH_VENV) python -m docs.tools
+	$(WITH_VENV) $(BUILD_SITE)
+	@echo
+	@echo "Done. Open build/site/index.html"
 
 # Half an hour during which the machine should do nothing else.
 bench: $(INSTALLED) ## measure what docs/performance.md says, and write it there

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0; 1 with one message on what a user can mend; 75 where training was interrupted and can be continued; 130 after
     Ctrl-C in any other command.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _run(options)
     finally:
@@ -53,9 +53,10 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aikd", description=__doc__)
-    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
+    root = argparse.ArgumentParser(prog="aikd", description=__doc__)
+    commands = root.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def command(function: Any, *shared: argparse.ArgumentParser) -> argparse.ArgumentParser:
         sub = commands.add_parser(
@@ -66,4 +67,4 @@ def _parser() -> argparse.ArgumentParser:
 
     for kind in (studies, plan, data, runs, results):
         kind.add(command)
-    return parser
+    return root

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aikd.errors import UserError
 
 JSON = "JSON, or @FILE that holds it"
+SETTINGS = "`aikd settings RUN` prints what is meant"
 
 
 class Adder(Protocol):
@@ -41,18 +42,22 @@ RUNS_PER_GPU = shared("--runs-per-gpu", type=positive, default=1, help="runs tha
 TO = shared("--to", type=Path, required=True, help="where to write")
 
 
-def json_object(text: str) -> dict[str, Any]:
+def json_object(text: str, hint: str = "") -> dict[str, Any]:
     """JSON given on the command line, or in a file as `@FILE`.
 
+    Args:
+        hint: what says how to come by it.
+
     Raises:
-        UserError: it is not a JSON object.
+        UserError: it is not a JSON object, or the file cannot be read.
     """
+    shown, advice = text[:60], f"; {hint}" if hint else ""
     try:
         data = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{text[:60]}: not JSON ({error}); `aikd settings RUN` prints what is meant"
-        ) from None
+    except OSError as error:
+        raise UserError(f"{shown}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{shown}: not JSON ({error}){advice}") from None
     if not isinstance(data, dict):
-        raise UserError(f"{text[:60]}: expected a JSON object")
+        raise UserError(f"{shown}: expected a JSON object, found {type(data).__name__}{advice}")
     return data

@@ -7,6 +7,8 @@ from aikd.commands.arguments import DATA, JSON, STUDY, Adder, json_object, posit
 from aikd.commands.studies import data_settings
 from aikd.messages import say
 
+DATA_SETTINGS = "`aikd settings DATASET` prints what is meant"
+
 
 def download(options: argparse.Namespace) -> None:
     """Fetch a published archive, or take one that was placed by hand, and verify it."""
@@ -29,7 +31,7 @@ def prepare(options: argparse.Namespace) -> None:
     from aikd.study.resolve import prepared_folder
 
     given = options.settings
-    settings = json_object(given) if given else data_settings(options.study, options.dataset)
+    settings = json_object(given, DATA_SETTINGS) if given else data_settings(options.study, options.dataset)
     manifest = prepare_source(settings, options.data, options.workers)
     counts = f"{manifest['train']:,} training and {manifest['test']:,} evaluation images"
     folder = options.data / prepared_folder(settings)

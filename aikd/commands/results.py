@@ -1,6 +1,7 @@
 """Commands that make tables and figures of finished runs."""
 
 import argparse
+import json
 from typing import Any
 
 from aikd.commands.arguments import DATA, JSON, RESULTS, TO, Adder, json_object, shared
@@ -39,16 +40,21 @@ def collect(options: argparse.Namespace) -> None:
 
     runs = json_object(options.runs).get("runs")
     if not isinstance(runs, list):
-        raise UserError('--runs: expected {"runs": [paths]}')
+        raise UserError(f'--runs: expected {{"runs": [paths of runs]}}, found {options.runs[:60]}')
     write_all_runs(options.results, runs, options.to)
 
 
 def _spec(text: str, kinds: dict[str, Any]) -> Any:
     data = json_object(text)
+    kind = data.pop("kind", None)
+    if kind not in kinds:
+        raise UserError(f"--spec: kind: found {json.dumps(kind)}; allowed: {', '.join(kinds)}")
     try:
-        return kinds[data.pop("kind")].from_json(data)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"--spec: not one of {', '.join(kinds)} ({type(error).__name__}: {error})") from None
+        return kinds[kind].from_json(data)
+    except KeyError as error:
+        raise UserError(f"--spec: {kind}: lacks {error.args[0]}") from None
+    except TypeError as error:
+        raise UserError(f"--spec: {kind}: not what it should be ({error})") from None
 
 
 def add(command: Adder) -> None:

@@ -2,7 +2,18 @@
 
 import argparse
 
-from aikd.commands.arguments import DATA, JSON, RESULTS, RUN, RUNS_PER_GPU, Adder, json_object, positive
+from aikd.commands.arguments import (
+    DATA,
+    JSON,
+    RESULTS,
+    RUN,
+    RUNS_PER_GPU,
+    SETTINGS,
+    Adder,
+    json_object,
+    positive,
+)
+from aikd.errors import UserError
 from aikd.messages import say
 
 
@@ -16,8 +27,10 @@ def train(options: argparse.Namespace) -> None:
         from aikd.study.layout import RUNS
         from aikd.study.run import Run
 
-        settings = json_object(options.settings)
-        run = Run.from_path(str(settings.get("run"))).path
+        settings = json_object(options.settings, SETTINGS)
+        if "run" not in settings:
+            raise UserError(f"--settings: lacks run; {SETTINGS}")
+        run = Run.from_path(str(settings["run"])).path
         folder = options.results / RUNS / run
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aikd.commands.arguments import STUDY, Adder, shared
+from aikd.errors import UserError
 
 
 def check(options: argparse.Namespace) -> None:
@@ -40,7 +41,10 @@ def settings(options: argparse.Namespace) -> None:
         print(json.dumps(data_settings(options.study, options.run)))
         return
     study, run = load_study(options.study), Run.from_path(options.run)
-    check_run(study, run)
+    try:
+        check_run(study, run)
+    except UserError as error:
+        raise UserError(f"{options.study}: {error}") from None
     print(json.dumps(resolve(study, run)))
 
 

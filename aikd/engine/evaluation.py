@@ -18,7 +18,7 @@ def evaluate(run: str, results: Path, bins: int, folds: int) -> None:
     folder = results / RUNS / run
     predictions = read_predictions(results, run)
     if predictions is None:
-        raise UserError(f"{folder / PREDICTIONS}: no such file; predict the run first")
+        raise UserError(f"{folder / PREDICTIONS}: no such file; predict the run first: `aikd predict {run}`")
     tensors, metadata = predictions
     holdout = None
     if "holdout_logits" in tensors:

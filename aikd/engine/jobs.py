@@ -129,7 +129,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
         )
     run = str(settings.get("run"))
     if (canonical := Run.from_path(run).path) != run:
-        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}")
+        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}; give that")
     if missing := [key for key in SETTINGS if key not in settings]:
         raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings {run}` prints all of them")
     with explaining("--settings: recipe", Recipe):

@@ -115,7 +115,7 @@ def _wait(run: str, pool: list[str], share: int, check: Callable[[], None]) -> L
             found = _try(folder, run, pool, share)
         except OSError as error:
             raise UserError(
-                f"{folder}: {error}; GPUs are shared out in this folder, {FOLDER} names another one"
+                f"{folder}: {error}; GPUs are shared out in this folder; set {FOLDER} to another one"
             ) from None
         now = time.monotonic()
         waited = now - started

@@ -182,7 +182,7 @@ class Prepared:
             raise UserError(f"{path}: {error.strerror}") from None
         if list(array.shape) != expected.shape:
             raise UserError(
-                f"{path}: found shape {list(array.shape)}, the manifest says {expected.shape}; prepare again"
+                f"{path}: found shape {list(array.shape)}, the manifest says {expected.shape}; {AGAIN}"
             )
         if str(array.dtype) != expected.dtype or array.dtype != dtype or array.ndim != dimensions:
             raise UserError(

@@ -18,6 +18,8 @@ from aikd.study.metrics import MetricName, Scheme
 from aikd.study.run import Run
 from aikd.study.specs import Cell
 
+AGAIN = "delete it and calibrate the run again"
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -47,7 +49,9 @@ def _entry(path: Path, found: Any, *keys: str) -> Any:
     for depth, key in enumerate(keys):
         if not isinstance(found, dict) or key not in found:
             there = ", ".join(found) if isinstance(found, dict) else repr(found)
-            raise UserError(f"{path}: {'.'.join(keys[: depth + 1])} is missing; found {there or 'nothing'}")
+            raise UserError(
+                f"{path}: {'.'.join(keys[: depth + 1])} is missing; found {there or 'nothing'}; {AGAIN}"
+            )
         found = found[key]
     return found
 
@@ -67,7 +71,7 @@ def metric_value(results: Path, run: str, metric: MetricName, scheme: Scheme = "
 
 def _finite(path: Path, key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{path}: metrics.{key} must be a finite number, found {value!r}")
+        raise UserError(f"{path}: metrics.{key} must be a finite number, found {value!r}; {AGAIN}")
     return float(value)
 
 
@@ -84,7 +88,7 @@ def reliability_bins(results: Path, run: str, scheme: Scheme = "none") -> Reliab
     try:
         return ReliabilityBins.from_json(stored)
     except (UserError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: bins.{scheme}: {error}") from None
+        raise UserError(f"{path}: bins.{scheme}: {error}; {AGAIN}") from None
 
 
 def summarise(cell: Cell, results: Path) -> Summary | None:

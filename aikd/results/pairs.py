@@ -38,7 +38,9 @@ def write_published(spec: TableSpecs, results: Path, data: Path, out: Path) -> l
         UserError: the table remakes none of the paper's, or a file that is read is broken or lacks a number.
     """
     if spec.published is None:
-        raise UserError(f"{spec.name}: the study does not say which table of the paper it remakes")
+        raise UserError(
+            f"{spec.name}: the study does not say which table of the paper it remakes; set its `published`"
+        )
     same_training(results, spec.runs)
     sheets, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
     return write_forms(spec.name + PUBLISHED, with_origins(sheets, spec, results, data), frame, out)

@@ -201,5 +201,8 @@ def prepared(data: Path, folder: str) -> list[int | None]:
     found = read_json(manifest)
     for key in COUNTS:
         if not isinstance(found.get(key), int):
-            raise UserError(f"{manifest}: {key} must be a whole number, found {found.get(key)!r}")
+            raise UserError(
+                f"{manifest}: {key} must be a whole number, found {found.get(key)!r}; "
+                "prepare the data again with `aikd prepare`"
+            )
     return [found[key] for key in COUNTS]

@@ -42,7 +42,9 @@ def check_study(data: Any) -> Study:
 def _parse(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
         raise UserError(f"cannot be read ({error})") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
         # PyYAML lets errors of its conversions through: the date 2024-13-45 is a ValueError.

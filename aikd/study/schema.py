@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet
@@ -20,12 +20,14 @@ from aikd.study.fields import (
     Positive,
     Section,
     Several,
+    Typed,
     Whole,
 )
 from aikd.study.folders import Scan, scan
 from aikd.study.outputs import Figure, Table
 
 Seeds = Annotated[list[Whole], Field(min_length=1)]
+Share = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False), Typed]
 
 
 look = cache(scan)
@@ -96,7 +98,7 @@ class DataEntry(Section):
     """Training images of each class kept away from training, for calibration or model choice."""
     folder: Path | None = None
     """A folder of one's own images: `train/<class>/…` and `test/<class>/…`, or `<class>/…` to be split."""
-    test_fraction: Annotated[Fraction, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Share = 0.2
     """Of a folder without `test/`: share of each class's images that are for testing."""
     split_seed: Whole = 0
     """Of a folder without `test/`: which images those are. The same for all seeds."""

@@ -260,7 +260,7 @@ def links_a_lease(folder: Path) -> None:
 @pytest.mark.parametrize("make", [links, links_a_lease, Path.touch])
 def test_what_is_not_the_folder_of_leases_is_refused(machine: Machine, make: Callable[[Path], None]) -> None:
     make(machine.folder)
-    with pytest.raises(UserError, match=rf"^{machine.folder}: .+ {FOLDER} names another one$"):
+    with pytest.raises(UserError, match=rf"^{machine.folder}: .+ set {FOLDER} to another one$"):
         machine.take()
     assert list(machine.folder.parent.glob("elsewhere/*")) == []
 

@@ -294,4 +294,4 @@ def test_a_folder_in_which_one_may_not_write_is_refused(public: Path) -> None:
     assert done.stderr.startswith(
         f"aikd train: {public / 'locks'}: [Errno 13] Permission denied: 'machine.a.1."
     )
-    assert done.stderr.endswith(f"; GPUs are shared out in this folder, {FOLDER} names another one\n")
+    assert done.stderr.endswith(f"; GPUs are shared out in this folder; set {FOLDER} to another one\n")

@@ -40,7 +40,9 @@ def prepare(settings: dict[str, Any], data: Path, workers: int | None = None) ->
         raise UserError(f"--settings: name is {name!r}, allowed are lower-case letters, digits and _")
     known = "folder" in settings["source"] or name == "digits" or archives_of(name)
     if not known:
-        raise UserError(f"--settings: name is {name!r}, of which no source is known")
+        raise UserError(
+            f"--settings: name is {name!r}, which is no published data set, and source names no folder"
+        )
     folder = data / prepared_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder) as alone:

@@ -82,7 +82,9 @@ def look(position: int) -> Look:
 
 def nothing_to_draw(name: str, results: Path) -> UserError:
     """What to raise for a figure without any of its runs."""
-    return UserError(f"{name}: nothing to draw, {results / RUNS} holds none of its runs")
+    return UserError(
+        f"{name}: nothing to draw, {results / RUNS} holds none of its runs; train, predict and calibrate them first"
+    )
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:

@@ -40,7 +40,8 @@ def draw(spec: TsneSpec, results: Path) -> Figure:
     images = select(common_labels(runs), spec.classes, spec.images_per_class, spec.seed)
     if len(images) < FEWEST:
         raise UserError(
-            f"{spec.name}: {len(images)} images are too few for t-SNE, at least {FEWEST} are needed"
+            f"{spec.name}: {len(images)} images are too few for t-SNE, at least {FEWEST} are needed; "
+            "raise its classes or images_per_class"
         )
     figure = Figure(figsize=(WIDTH * max(len(spec.columns), 2) / 4, 4.1), layout="constrained")
     figure.suptitle(mathtext(spec.title), fontsize="medium")
@@ -79,9 +80,13 @@ def read_features(results: Path, run: str) -> Features | None:
     tensors, _ = found
     features, labels = tensors["features"].astype(np.float32), tensors["labels"]
     if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise UserError(f"{path}: found features {list(features.shape)} but labels {list(labels.shape)}")
+        raise UserError(
+            f"{path}: found features {list(features.shape)} but labels {list(labels.shape)}; predict the run again"
+        )
     if not np.isfinite(features).all():
-        raise UserError(f"{path}: features are not finite, so no map can be made of them")
+        raise UserError(
+            f"{path}: features are not finite, so no map can be made of them; train the run again"
+        )
     return Features(path, features, labels)
 
 

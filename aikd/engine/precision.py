@@ -52,7 +52,13 @@ class Precision:
 
     def frozen(self, module: nn.Module) -> Network:
         """A copy of the module that never changes again: eval mode, BatchNorm folded, no gradients."""
-        forward = self.network(self.place(folded(module)).requires_grad_(False))
+        network = self.place(folded(module)).requires_grad_(False)
+        if self.name != "fp32":
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    # What autocast would do at every call, to the bit.
+                    layer.to(DTYPES[self.name])
+        forward = self.network(network)
 
         def frozen(images: Tensor) -> Tensor:
             with torch.inference_mode():

@@ -75,7 +75,7 @@ class Workflow:
         return (
             f"--evaluate-every {study.evaluate_every} --save-every {study.save_every}"
             f" --runs-per-gpu {study.runs_per_gpu}"
-        )
+        ) + (" --compile" if study.compile else "")
 
     def predict_options(self, wildcards: Any, threads: int) -> str:
         """How to predict; not compared, as above."""

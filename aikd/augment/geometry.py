@@ -104,12 +104,11 @@ def resize_and_cut_centre(image: NDArray[np.uint8], resize: int | None, size: in
     return image[top : top + size, left : left + size]
 
 
-def mirror(images: Tensor, flip: NDArray[np.bool_]) -> Tensor:
-    """Mirror those of the images [B, 3, H, W] with `flip` [B] left to right, in place; returns them."""
-    # One at a time: choosing them all at once in channels_last memory takes ten times as long on a CPU.
-    for i in np.flatnonzero(flip).tolist():
-        images[i] = images[i].flip(2)
-    return images
+def mirrored(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One image on the host, contiguous uint8 [H, W, 3], turned left to right: a contiguous copy."""
+    # Pixels as units of three bytes: moved in half the time of single ones. torch would start threads for it.
+    copy: NDArray[np.uint8] = np.ascontiguousarray(image.view("V3")[:, ::-1]).view(np.uint8)
+    return copy
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -123,6 +122,21 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         for moment in (mean, std)
     )
     return images.to(torch.float32, copy=True).sub_(shift).div_(scale)
+
+
+def normalise_image(
+    image: NDArray[np.uint8], mean: NDArray[np.float32], std: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """`normalise` of one image on the host, bit for bit, on the thread that asks for it.
+
+    `image` uint8 [H, W, 3]; `mean` and `std` [3], fractions of 1; `out` contiguous [H, W, 3] takes the result.
+    """
+    height, width, _ = image.shape
+    # Written out over one row, as above.
+    shift, scale = (np.tile(np.float32(255) * moment, width) for moment in (mean, std))
+    rows = out.reshape(height, -1)
+    np.subtract(image.reshape(height, -1), shift, out=rows)
+    np.divide(rows, scale, out=rows)
 
 
 def _central(height: int, width: int, resize: int | None, size: int) -> tuple[tuple[int, int], int, int]:

@@ -51,6 +51,7 @@ def train(options: argparse.Namespace) -> None:
                 options.save_every,
                 gpu,
                 signals,
+                options.compile,
             )
 
 
@@ -92,6 +93,9 @@ def add(command: Adder) -> None:
     c.add_argument("--evaluate-every", type=positive, default=1, help="epochs between evaluations (1)")
     c.add_argument(
         "--save-every", type=positive, default=10, help="epochs between states saved to resume from (10)"
+    )
+    c.add_argument(
+        "--compile", action="store_true", help="compile networks before training, which takes minutes"
     )
     command(predict, RUN, RESULTS, DATA, RUNS_PER_GPU)
     c = command(calibrate, RUN, RESULTS)

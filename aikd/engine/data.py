@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to, normalise
-from aikd.engine.pixels import HostPixels, View, pixels_of
+from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to
+from aikd.engine.pixels import HostPixels, Normalisation, View, pixels_of
 from aikd.engine.precision import Precision
 from aikd.engine.store import Packed, Prepared
 from aikd.errors import UserError
@@ -43,12 +43,11 @@ class Images:
     ) -> None:
         self.name: str = prepared.manifest["name"]
         self.transform = Transform.model_validate(settings["transform"])
-        self.device, self.memory_format = precision.device, precision.memory_format
+        self.device = precision.device
         if positions is None:
             positions = np.arange(len(labels))
         self.host_labels = np.array(labels[positions])
         self.labels = torch.from_numpy(self.host_labels).to(self.device)
-        self.pixels = pixels_of(images, positions, self.transform, self.device)
         mean, std = self.transform.mean, self.transform.std
         moments = (mean or prepared.manifest["mean"], std or prepared.manifest["std"])
         if not all(moments[1]):
@@ -56,15 +55,11 @@ class Images:
                 f"data.{self.name}.transform: the training images of {self.name} are the same all over in a channel "
                 f"(standard deviations {moments[1]}), which leaves nothing to normalise with; give `mean` and `std`"
             )
-        self.mean, self.std = (torch.tensor(m, dtype=torch.float32, device=self.device) for m in moments)
+        normalisation = Normalisation(*moments, self.device, precision.memory_format)
+        self.pixels = pixels_of(images, positions, self.transform, normalisation)
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 [B, 3, H, W] as network input."""
-        # The layout changes while pixels are still single bytes, a quarter of the work.
-        return normalise(images.contiguous(memory_format=self.memory_format), self.mean, self.std)
 
     def evaluation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels in order, through the test transform.
@@ -73,8 +68,7 @@ class Images:
             UserError: the centre crop does not fit into an image.
         """
         batch = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // self.transform.size**2))
-        for images, labels in zip(self.pixels.centres(batch), self.labels.split(batch), strict=True):
-            yield self.normalised(images), labels
+        yield from zip(self.pixels.centres(batch), self.labels.split(batch), strict=True)
 
 
 class TrainingData(Images):
@@ -117,7 +111,7 @@ class TrainingData(Images):
         batches = torch.from_numpy(draws.order).to(self.device).split(draws.batches)
         cuts = self.pixels.crops(views, draws.batches)
         for mix, index, cut in zip(mixes_to(draws.mixes, self.device), batches, cuts, strict=True):
-            images, *others = (self.normalised(crop) for crop in cut)
+            images, *others = cut
             images = apply_mix(images, mix)
             mixed = index if mix.partner is None else index[mix.partner]
             targets = Targets(self.labels[index], self.labels[mixed], mix.lam)

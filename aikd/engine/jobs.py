@@ -9,6 +9,7 @@ import torch
 
 from aikd.engine.adoption import LEFT_BEHIND, forget
 from aikd.engine.attempt import Attempt
+from aikd.engine.compiling import check_compiler
 from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
 from aikd.engine.memory import keep_freed_memory
@@ -38,6 +39,7 @@ def train(
     save_every: int = 10,
     gpu: str | None = None,
     signals: Signals | None = None,
+    compiled: bool = False,
 ) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
 
@@ -55,14 +57,19 @@ def train(
         save_every: epochs between two states on disk, and what a killed process may lose.
         gpu: name of the GPU that this process has, for the summary.
         signals: those that ask this process to end; none: it heeds none.
+        compiled: whether networks are compiled for the steps of training.
 
     Raises:
-        UserError: the data or the superior model do not fit the settings, or a loss is not finite.
+        UserError: the data or the superior model do not fit the settings, a loss is not finite, or networks are to be
+            compiled where they cannot be.
         Interrupted: a signal came before the end of the last epoch; the last finished one is saved.
     """
     started = time.monotonic()
     keep_freed_memory()
     _check_settings(settings)
+    device = choose_device()
+    if compiled:
+        check_compiler(device)
     prepared = _open_data(settings, data)
     superior, identity = None, {"settings": settings, "inputs": {"data": prepared.digest}}
     if settings["superior"]:
@@ -72,7 +79,7 @@ def train(
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
     _tidy(folder)
-    trainer = Trainer(settings, prepared, superior, choose_device(), evaluate_every)
+    trainer = Trainer(settings, prepared, superior, device, evaluate_every, compiled)
     attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals())
     _train(trainer, attempt)
     model = save_model(folder / MODEL, trainer.student, settings["run"])
@@ -168,6 +175,7 @@ def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, A
         "threads": torch.get_num_threads(),
         "peak_memory": attempt.peak_memory,
         "precision": trainer.precision.name,
+        "compiled": trainer.stepping.compiled_batch is not None,
         "revision": revision(),
         "versions": versions(),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from aikd.augment import (
     CropTensors,
     crops_to,
     cut_and_resize,
-    mirror,
+    mirrored,
+    normalise,
+    normalise_image,
     padded_crop,
     resize_and_centre_crop,
     resize_and_cut_centre,
@@ -45,8 +47,28 @@ class View(NamedTuple):
     crops: Crops
 
 
+class Normalisation:
+    """What makes network inputs of pixels 0..255: means and deviations of channels, fractions of 1, and a layout."""
+
+    def __init__(
+        self, mean: Sequence[float], std: Sequence[float], device: torch.device, layout: torch.memory_format
+    ) -> None:
+        self.device, self.layout = device, layout
+        self.host_mean, self.host_std = np.array(mean, np.float32), np.array(std, np.float32)
+        self.mean, self.std = (torch.tensor(m, dtype=torch.float32, device=device) for m in (mean, std))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Inputs of pixels [B, 3, H, W] on the device."""
+        # The layout changes while pixels are still single bytes, a quarter of the work.
+        return normalise(images.contiguous(memory_format=self.layout), self.mean, self.std)
+
+    def on_host(self, image: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+        """Inputs of one image [H, W, 3]: the same numbers."""
+        normalise_image(image, self.host_mean, self.host_std, out)
+
+
 class Pixels(Protocol):
-    """The images of one split. Batches come on the device, [B, 3, size, size] in 0..255, not yet normalised."""
+    """The images of one split. Batches come on the device as network inputs, float32 [B, 3, size, size]."""
 
     @property
     def sizes(self) -> NDArray[np.int64]:
@@ -67,7 +89,7 @@ def pixels_of(
     images: NDArray[np.uint8] | Packed,
     positions: NDArray[np.int64],
     transform: Transform,
-    device: torch.device,
+    normalisation: Normalisation,
 ) -> Pixels:
     """The chosen images of a split, where they are best cut.
 
@@ -79,10 +101,10 @@ def pixels_of(
         positions: which of them to take, in stored order.
     """
     if isinstance(images, Packed):
-        return HostPixels(images, positions, transform, device)
+        return HostPixels(images, positions, transform, normalisation)
     if transform.crop == "resized" and max(images.shape[2:]) > LARGE:
-        return HostPixels(_OneSize(images), positions, transform, device)
-    return DevicePixels(images, positions, transform, device)
+        return HostPixels(_OneSize(images), positions, transform, normalisation)
+    return DevicePixels(images, positions, transform, normalisation)
 
 
 class _OneSize:
@@ -105,13 +127,13 @@ class DevicePixels:
         images: NDArray[np.uint8],
         positions: NDArray[np.int64],
         transform: Transform,
-        device: torch.device,
+        normalisation: Normalisation,
     ) -> None:
-        self.transform, self.device = transform, device
+        self.transform, self.normalised, self.device = transform, normalisation, normalisation.device
         self.sizes = np.broadcast_to(images.shape[2:], (len(positions), 2))
         # Read once and in the file's order, as an epoch's random order is slow on a network disk; and block by
         # block, so that the host holds no second copy.
-        self.images = torch.empty((len(positions), *images.shape[1:]), dtype=torch.uint8, device=device)
+        self.images = torch.empty((len(positions), *images.shape[1:]), dtype=torch.uint8, device=self.device)
         for start in range(0, len(positions), BLOCK):
             block = images[positions[start : start + BLOCK]]
             self.images[start : start + BLOCK] = torch.from_numpy(block)
@@ -123,7 +145,7 @@ class DevicePixels:
     def _crops(self, view: View, batches: Sequence[int]) -> Iterator[Tensor]:
         columns = (torch.from_numpy(view.order).to(self.device), *crops_to(view.crops, self.device))
         for index, *crops in zip(*(column.split(batches) for column in columns), strict=True):
-            yield self._crop(index, CropTensors(*crops))
+            yield self.normalised(self._crop(index, CropTensors(*crops)))
 
     def _crop(self, index: Tensor, crops: CropTensors) -> Tensor:
         t, (*box, flip) = self.transform, crops
@@ -136,13 +158,14 @@ class DevicePixels:
     def centres(self, batch: int) -> Iterator[Tensor]:
         """See `Pixels`."""
         for images in self.images.split(batch):
-            yield resize_and_centre_crop(images, self.transform.resize, self.transform.size)
+            yield self.normalised(resize_and_centre_crop(images, self.transform.resize, self.transform.size))
 
 
 class HostPixels:
     """Images in a memory-mapped file, cut and resized on the host's cores ahead of their use.
 
-    Resized pixels are rounded: batches are uint8 and channels_last.
+    Resized pixels are rounded. The same threads normalise what the host itself is to compute with: in the main thread
+    it would take turns with them. A device gets single bytes and does it on its own.
     """
 
     def __init__(
@@ -150,26 +173,28 @@ class HostPixels:
         images: Packed | _OneSize,
         positions: NDArray[np.int64],
         transform: Transform,
-        device: torch.device,
+        normalisation: Normalisation,
     ) -> None:
-        self.images, self.positions, self.transform, self.device = images, positions, transform, device
+        self.images, self.positions, self.transform = images, positions, transform
+        self.normalised, self.device = normalisation, normalisation.device
         self.sizes = images.sizes[positions]
+        self.here = self.device.type == "cpu"
         # From pinned memory the copy to the device runs beside the host's work.
-        self.pinned = device.type == "cuda" and torch.cuda.is_available()
+        self.pinned = self.device.type == "cuda" and torch.cuda.is_available()
 
     def crops(self, views: Sequence[View], batches: Sequence[int]) -> Iterator[list[Tensor]]:
         """See `Pixels`."""
         spans = [range(end - n, end) for end, n in zip(np.cumsum(batches).tolist(), batches, strict=True)]
         cuts = (partial(self._crop, view, i) for span in spans for view in views for i in span)
         stacks = self._stacks(cuts, [len(span) for span in spans for _ in views])
-        for span in spans:
-            # torch would start threads to mirror an image: better here, where it has them, than in each worker.
-            yield [mirror(next(stacks), view.crops.flip[span.start : span.stop]) for view in views]
+        for _ in spans:
+            yield [next(stacks) for _ in views]
 
     def _crop(self, view: View, i: int) -> NDArray[np.uint8]:
         crops = view.crops
         box = (int(edge[i]) for edge in (crops.top, crops.left, crops.height, crops.width))
-        return cut_and_resize(self._image(view.order[i]), *box, size=self.transform.size)
+        cut = cut_and_resize(self._image(view.order[i]), *box, size=self.transform.size)
+        return mirrored(cut) if crops.flip[i] else cut
 
     def centres(self, batch: int) -> Iterator[Tensor]:
         """See `Pixels`."""
@@ -184,23 +209,44 @@ class HostPixels:
         return self.images[int(self.positions[i])]
 
     def _stacks(self, cuts: Iterator[Cut], sizes: Sequence[int]) -> Iterator[Tensor]:
-        """The images that `cuts` make, in consecutive batches of the given sizes, on the device."""
-        tasks = (
-            partial(self._stack, list(islice(cuts, part))) for size in sizes for part in _parts(size, CHUNK)
-        )
-        threads = torch.get_num_threads()
-        parts = ahead(tasks, threads, max(threads, 2 * math.ceil(max(sizes, default=0) / CHUNK)))
-        for size in sizes:
-            batch = [next(parts).to(self.device, non_blocking=self.pinned) for _ in _parts(size, CHUNK)]
-            yield torch.cat(batch).permute(0, 3, 1, 2)
+        """The images that `cuts` make as network inputs, in consecutive batches of the given sizes, on the device."""
+        batches: deque[Tensor] = deque()
 
-    def _stack(self, cuts: Sequence[Cut]) -> Tensor:
-        size = self.transform.size
-        stack = torch.empty((len(cuts), size, size, 3), dtype=torch.uint8, pin_memory=self.pinned)
-        pixels = stack.numpy()
-        for i, cut in enumerate(cuts):
-            pixels[i] = cut()
-        return stack
+        def tasks() -> Iterator[Callable[[], None]]:
+            for size in sizes:
+                # Threads write into the batch itself: putting it together from parts would be one more copy.
+                pixels, batch = self._empty(size)
+                batches.append(batch)
+                for start in range(0, size, CHUNK):
+                    part = pixels[start : start + CHUNK]
+                    yield partial(self._fill, part, list(islice(cuts, len(part))))
+
+        threads = torch.get_num_threads()
+        done = ahead(tasks(), threads, max(threads, 2 * math.ceil(max(sizes, default=0) / CHUNK)))
+        for size in sizes:
+            for _ in _parts(size, CHUNK):
+                next(done)
+            batch = batches.popleft().to(self.device, non_blocking=self.pinned).permute(0, 3, 1, 2)
+            if self.here:
+                yield batch.contiguous(memory_format=self.normalised.layout)
+            else:
+                yield self.normalised(batch)
+
+    def _empty(self, images: int) -> tuple[NDArray[Any], Tensor]:
+        """Room for images [n, size, size, 3], twice the same: floats for the host itself, single bytes for a device."""
+        shape = images, self.transform.size, self.transform.size, 3
+        if self.pinned:
+            batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+            return batch.numpy(), batch
+        pixels = np.empty(shape, np.float32 if self.here else np.uint8)
+        return pixels, torch.from_numpy(pixels)
+
+    def _fill(self, part: NDArray[Any], cuts: Sequence[Cut]) -> None:
+        for pixels, cut in zip(part, cuts, strict=True):
+            if self.here:
+                self.normalised.on_host(cut(), pixels)
+            else:
+                pixels[...] = cut()
 
 
 def ahead(tasks: Iterable[Callable[[], T]], threads: int, limit: int) -> Iterator[T]:

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from aikd.engine.compiling import compiled
 from aikd.methods.base import Network
 from aikd.models.folding import folded
 
@@ -19,6 +20,8 @@ class Precision:
     name: str
     device: torch.device
     channels_last: bool = True
+    compiled_batch: int | None = None
+    """Images of the batches for which networks are compiled; none: they never are."""
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -38,17 +41,24 @@ class Precision:
 
     def network(self, module: nn.Module) -> Network:
         """The module as a function of images [B, 3, H, W], run in this precision, with fp32 logits [B, C]."""
+        run = compiled(module, self.compiled_batch) if self.compiled_batch else module
 
         def forward(images: Tensor) -> Tensor:
             with self.autocast():
-                logits: Tensor = module(images)
+                logits: Tensor = run(images)
             return logits.float()
 
         return forward
 
     def frozen(self, module: nn.Module) -> Network:
         """A copy of the module that never changes again: eval mode, BatchNorm folded, no gradients."""
-        forward = self.network(self.place(folded(module)).requires_grad_(False))
+        network = self.place(folded(module)).requires_grad_(False)
+        if self.name != "fp32":
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    # What autocast would do at every call, to the bit.
+                    layer.to(DTYPES[self.name])
+        forward = self.network(network)
 
         def frozen(images: Tensor) -> Tensor:
             with torch.inference_mode():

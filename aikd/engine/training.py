@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import torch
@@ -29,6 +30,7 @@ class Trainer:
         prepared: its data set.
         superior: the superior model S^Sup, if the settings name one.
         evaluate_every: epochs between two looks at the evaluation set; the last epoch is always evaluated.
+        compiled: whether networks are compiled for the steps; evaluation and prediction run them as they are.
     """
 
     def __init__(
@@ -38,15 +40,18 @@ class Trainer:
         superior: nn.Module | None,
         device: torch.device,
         evaluate_every: int = 1,
+        compiled: bool = False,
     ) -> None:
         self.settings, self.recipe, self.evaluate_every = settings, settings["recipe"], evaluate_every
         self.precision = Precision(self.recipe["precision"], device, self.recipe["channels_last"])
+        batch = self.recipe["batch_size"] if compiled else None
+        self.stepping = replace(self.precision, compiled_batch=batch)
         self.train = training_data(settings, prepared, self.precision)
         self.test = test_data(settings, prepared, self.precision)
 
         stream = Stream.SUPERIOR_INIT if settings["method"] == "baseline" else Stream.STUDENT_INIT
         self.student = self.precision.place(network(settings, prepared, torch_seed(settings["seed"], stream)))
-        self.forward = self.precision.network(self.student)
+        self.forward = self.stepping.network(self.student)
         self.optimiser = SGD(
             self.student.parameters(),
             lr=self.recipe["learning_rate"],
@@ -72,8 +77,8 @@ class Trainer:
                 batch_size=batch_size,
                 seed=self.settings["seed"],
                 device=self.precision.device,
-                superior=self.precision.frozen(superior) if superior else None,
-                freeze=self.precision.frozen,
+                superior=self.stepping.frozen(superior) if superior else None,
+                freeze=self.stepping.frozen,
             )
         )
 
@@ -167,10 +172,11 @@ class Trainer:
     def test_error(self) -> float:
         """Top-1 error of the student on the evaluation set, in percent."""
         self.student.eval()
+        forward = self.precision.network(self.student)
         wrong = torch.zeros((), device=self.precision.device)
         with torch.inference_mode():
             for images, labels in self.test.evaluation():
-                wrong += (self.forward(images).argmax(1) != labels).sum()
+                wrong += (forward(images).argmax(1) != labels).sum()
         return 100 * wrong.item() / len(self.test)
 
     def _means(self, log: list[dict[str, Tensor]], epoch: int) -> dict[str, float]:

@@ -209,6 +209,9 @@ class Study(Section):
     """Epochs between two states saved to resume from, and what a killed run may lose. Changing it retrains nothing."""
     threads: Count = 1
     """CPU threads of a training or prediction job. Changing it retrains nothing."""
+    compile: Flag = False
+    """Whether networks are compiled (`torch.compile`) before training: minutes at the start of each job, for GPUs.
+    Results agree within rounding. Changing it retrains nothing."""
     runs_per_gpu: Count = 1
     """Runs that share one GPU of a workstation: small networks leave most of it idle. Changing it retrains nothing."""
     device_tflops: Positive = 5.0

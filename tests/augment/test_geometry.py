@@ -17,8 +17,9 @@ from aikd.augment import (
     crops_to,
     cut_and_resize,
     draw_crops,
-    mirror,
+    mirrored,
     normalise,
+    normalise_image,
     padded_crop,
     resize_and_centre_crop,
     resize_and_cut_centre,
@@ -198,12 +199,26 @@ def test_images_of_a_read_only_file_are_cut_without_a_warning(
     np.testing.assert_array_equal(image, before)
 
 
+@pytest.mark.parametrize("width", [1, 6, 7])
+def test_mirroring_turns_left_and_right(width: int) -> None:
+    image = pictures(1, 5, width)[0].permute(1, 2, 0).contiguous().numpy()
+    expected = [[row[x].tolist() for x in reversed(range(width))] for row in image]
+    turned = mirrored(image)
+    assert turned.tolist() == expected
+    assert turned.flags.c_contiguous
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_mirroring_turns_the_chosen_images_only(layout: torch.memory_format) -> None:
-    images = pictures(5, 6, 7)
-    flip = np.array([True, False, True, True, False])
-    expected = torch.stack([flipped(image, turn) for image, turn in zip(images, flip, strict=True)])
-    assert torch.equal(mirror(images.contiguous(memory_format=layout), flip), expected)
+def test_one_image_is_normalised_to_the_bit_as_a_batch_is(layout: torch.memory_format) -> None:
+    """Every value of a byte in every channel, and a part of a larger image."""
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    for images in (every, pictures(1, 30, 40)[:, :, 3:20, 5:33]):
+        expected = normalise(images.contiguous(memory_format=layout), torch.tensor(mean), torch.tensor(std))
+        out = np.empty((*images.shape[2:], 3), np.float32)
+        moments = np.array(mean, np.float32), np.array(std, np.float32)
+        normalise_image(images[0].permute(1, 2, 0).numpy(), *moments, out)
+        assert torch.equal(torch.from_numpy(out).permute(2, 0, 1), expected[0])
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

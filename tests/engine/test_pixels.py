@@ -233,6 +233,17 @@ def test_inputs_are_normalised_by_the_moments_of_the_training_images(packed: Pac
     )
 
 
+def test_inputs_are_to_the_bit_those_of_a_batch_normalised_at_once(packed: Packed) -> None:
+    """As a device makes them of single bytes."""
+    data = training(packed, mean=None, std=None)
+    there = training(packed, mean=None, std=None)
+    assert isinstance(there.pixels, HostPixels)
+    there.pixels.here = False
+    assert same(list(epoch(data, partners=True)), list(epoch(there, partners=True)))
+    for (mine, _), (theirs, _) in zip(data.evaluation(), there.evaluation(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_an_evaluation_crop_that_does_not_fit_is_a_user_error(packed: Packed) -> None:
     with pytest.raises(UserError, match="a centre crop of size 26 does not fit into a test image of"):
         list(training(packed, size=26, resize=None).evaluation())

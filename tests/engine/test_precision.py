@@ -4,13 +4,16 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from aikd.engine.precision import Precision, overruns
 from aikd.models import build
+from aikd.models.folding import folded
 
 CPU = torch.device("cpu")
 ARCHITECTURES = ("preact_resnet18", "resnet18", "densenet121", "densenet121_3x3")
@@ -90,3 +93,34 @@ print("done")
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-500:]
+
+
+class Casts(TorchDispatchMode):
+    """Counts changes of type."""
+
+    seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Under inference_mode the latter is not taken apart.
+        self.seen += func.overloadpacket.__name__ in ("_to_copy", "to")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_frozen_weights_change_their_type_once_and_no_bit_of_the_result(architecture: str, name: str) -> None:
+    torch.manual_seed(0)
+    size = {"growth": 8} if architecture.startswith("densenet") else {"width": 16}
+    network = build({"architecture": architecture, "blocks": [1, 1, 1, 1], **size}, 10)
+    precision, images = Precision(name, CPU), torch.randn(4, 3, 64, 64)
+    network(images)  # BatchNorm has something to fold
+    before = copy.deepcopy(network.state_dict())
+    plain, frozen = precision.network(precision.place(folded(network))), precision.frozen(network)
+    with torch.no_grad(), Casts() as needed:
+        expected = plain(images)
+    with Casts() as left:
+        assert torch.equal(frozen(images), expected)
+    # The images and the logits; and of each layer its weight and, if it has one, its bias.
+    assert (left.seen, needed.seen > 10) == (2, True)
+    for key, weights in network.state_dict().items():
+        assert torch.equal(weights, before[key]), key

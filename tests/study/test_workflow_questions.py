@@ -326,4 +326,7 @@ def test_what_steers_a_job_without_deciding_its_result_is_passed_on(demo: Workfl
     chosen = Workflow(changed(parsed(DEMO), knobs))
     assert chosen.train_options(None, 1) == "--evaluate-every 5 --save-every 7 --runs-per-gpu 3"
     assert chosen.predict_options(None, 1) == "--runs-per-gpu 3"
+    compiled = Workflow(changed(parsed(DEMO), {"compile": True}))
+    assert compiled.train_options(None, 1) == f"{demo.train_options(None, 1)} --compile"
+    assert compiled.predict_options(None, 1) == demo.predict_options(None, 1)
     assert demo.predict_options(None, 1) == "--runs-per-gpu 1"

@@ -130,7 +130,9 @@ def test_a_bumped_recipe_version_retrains_everything(restored: Restored) -> None
     assert (planned["pretrain"], planned["train"], planned["predict"]) == (2, 4, 6)
 
 
-@pytest.mark.parametrize("knob", ["evaluate_every: 2", "save_every: 2", "threads: 2", "runs_per_gpu: 2"])
+@pytest.mark.parametrize(
+    "knob", ["evaluate_every: 2", "save_every: 2", "threads: 2", "runs_per_gpu: 2", "compile: true"]
+)
 def test_a_knob_that_changes_no_result_retrains_nothing(restored: Restored, knob: str) -> None:
     project = restored()
     project.edit("tiny.yaml", "name: tiny", f"name: tiny\n{knob}")

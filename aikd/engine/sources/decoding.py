@@ -150,7 +150,10 @@ def _rgb(path: str, image: Image.Image) -> Image.Image:
         raise UserError(
             f"{path}: 32-bit pixels ({image.mode}) have no agreed range; convert it to 8 bits a channel"
         )
-    return image.convert("RGB")
+    if image.mode != "RGB":
+        return image.convert("RGB")
+    image.load()  # converting it would copy it
+    return image
 
 
 def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:

@@ -21,7 +21,8 @@ from aikd.files import replacing
 from aikd.messages import say
 
 IN_FLIGHT = 400 * 2**20
-"""Bytes that images may take between the archive and the packed file; only a single larger one may take more."""
+"""Bytes that images may take between the archive and the packed file; only a single larger one may take more, and the
+last that was written is there until the next one is, as it is still hashed."""
 PER_PIXEL = 12
 """Bytes for which decoding one pixel can ask: Pillow keeps four, a progressive JPEG's coefficients up to eight."""
 NAMED = 1000
@@ -139,6 +140,9 @@ class _Blob:
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.file = path, path.open("wb")
         self.size, self.digest = 0, hashlib.sha256()
+        # Hashing takes longer than writing, and neither needs Python's lock.
+        self.hasher = ThreadPoolExecutor(1)
+        self.hashed: Future[None] | None = None
         self.index = np.zeros((count, 3), np.int64)
         """Offset in bytes, height and width of each image, in the order of the list."""
 
@@ -147,17 +151,21 @@ class _Blob:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+        self.hasher.shutdown()
 
     def add(self, position: int, pixels: NDArray[np.uint8]) -> None:
         """Write the image of that position in the list, [H, W, 3]."""
         self.index[position] = self.size, *pixels.shape[:2]
+        if self.hashed:
+            self.hashed.result()
+        self.hashed = self.hasher.submit(self.digest.update, pixels.data)
         self.file.write(pixels.data)
-        self.digest.update(pixels.data)
         self.size += pixels.nbytes
 
     def finish(self) -> dict[str, Any]:
         """Close the file, in the order of the list if all images have one size; returns what `Facts` says."""
         self.file.close()
+        self.hasher.shutdown()
         if (self.index[:, 1:] == self.index[0, 1:]).all() and (np.diff(self.index[:, 0]) < 0).any():
             self._sort()
         return {"shape": [self.size], "dtype": "uint8", "sha256": self.digest.hexdigest()}

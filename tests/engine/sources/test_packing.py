@@ -1,5 +1,6 @@
 """Packing a listed set of image files, against a slow loop that does it one image after the other."""
 
+import hashlib
 import io
 import json
 import os
@@ -106,12 +107,13 @@ def test_packed_images_are_those_of_the_slow_loop(
 
 def test_images_lie_one_after_the_other_as_they_came(tmp_path: Path) -> None:
     listing, files = mixed()
-    run(tmp_path, listing, files)
+    manifest = run(tmp_path, listing, files)
     images = expected(files, None)
     for split in SPLITS:
         own = {entry.path for entry in getattr(listing, split)}
         wanted = b"".join(images[name].tobytes() for name, _ in files if name in own)
         assert (tmp_path / f"{split}_images.bin").read_bytes() == wanted
+        assert manifest["arrays"][f"{split}_images.bin"]["sha256"] == hashlib.sha256(wanted).hexdigest()
 
 
 def test_mean_and_std_are_those_of_the_training_images_as_stored(tmp_path: Path) -> None:

@@ -97,20 +97,13 @@ def test_a_trained_run_is_three_files_and_no_leftovers(results: Path) -> None:
         assert {file.name for file in folder(results, run).iterdir()} == FILES | {"predictions.safetensors"}
 
 
-@pytest.mark.parametrize(
-    ("run", "terms"),
-    [
-        (BASELINE, ["ce"]),
-        (
-            AIKD,
-            [
-                *("ce", "previous", "guide", "critic_loss", "distance", "gradient_norm"),
-                *("adversarial", "adversarial_cosine", "adversarial_share"),
-                *("logit_mean", "logit_norm", "superior_logit_mean", "superior_logit_norm"),
-            ],
-        ),
-    ],
+AIKD_TERMS = (
+    "ce previous guide critic_loss distance gradient_norm adversarial adversarial_cosine adversarial_share "
+    "logit_mean logit_norm superior_logit_mean superior_logit_norm"
 )
+
+
+@pytest.mark.parametrize(("run", "terms"), [(BASELINE, ["ce"]), (AIKD, AIKD_TERMS.split())])
 def test_history_has_a_row_an_epoch_and_a_column_a_term(results: Path, run: str, terms: list[str]) -> None:
     rows = history(results, run)
     assert list(rows[0]) == [

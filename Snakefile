@@ -11,11 +11,13 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
-    """Every table, every figure, and all runs in one file."""
+    """Every table, every figure, all runs in one file, and the report."""
     default_target: True
     input:
         [w.files_of(target) for target in w.targets()],
         f"{w.results}/all_runs.csv",
+        f"{w.results}/report.html",

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from aikd.errors import UserError
 from aikd.study import outputs, queries
 from aikd.study.augmentation import AUGMENTATIONS
+from aikd.study.beside import LEARNING
 from aikd.study.catalogue import DATA_SETS, DataSet, Transform
 from aikd.study.explain import allowed, explaining, show
 from aikd.study.fields import flatten, unflatten
@@ -17,8 +18,8 @@ from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED
 
 RULES = {
-    "all", "all_runs", "calibrate", "download", "figure", "predict", "prepare", "pretrain", "published", "table",
-    "train",
+    "all", "all_runs", "calibrate", "classes", "download", "figure", "paper", "paper_pdf", "predict", "prepare",
+    "pretrain", "published", "report", "table", "train",
 }  # fmt: skip
 """Names that the workflow's rules have already."""
 
@@ -56,7 +57,7 @@ def check_references(study: Study) -> None:
     for name in study.tables.keys() & study.figures.keys():
         raise UserError(f"figures.{name}: a table has this name; each table and figure needs its own")
     for name in [*study.tables, *study.figures]:
-        if name in RULES or name.startswith(PREPARE):
+        if name in RULES or name.startswith((PREPARE, LEARNING)):
             raise UserError(f"{name}: a step of the workflow has this name; a table or figure needs another")
     for name, output in [*study.tables.items(), *study.figures.items()]:
         _check_output(study, f"{'tables' if name in study.tables else 'figures'}.{name}", name, output)
@@ -94,7 +95,7 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
         raise UserError(
             f"{where}: the folder data/{name} serves another purpose; give your data another name"
         )
-    elif name in RULES or name.startswith(PREPARE) or name in queries.targets(study):
+    elif name in RULES or name.startswith((PREPARE, LEARNING)) or name in queries.targets(study):
         raise UserError(f"{where}: a target of the workflow has this name; give your data another name")
     _check_foreign_keys(where, entry)
     _known(f"{where}.models", entry.models, study.models)

@@ -15,9 +15,10 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """Every table, every figure, all runs in one file, and the report."""
+    """Every table, every figure, all runs in one file, the report and the paper."""
     default_target: True
     input:
         [w.files_of(target) for target in w.targets()],
         f"{w.results}/all_runs.csv",
         f"{w.results}/report.html",
+        w.paper_files(),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from aikd.engine.archives import archives_of, wanted_from
 from aikd.errors import UserError
+from aikd.results.latex import missing
 from aikd.study import queries, specs
 from aikd.study.beside import LEARNING, classes, learning_curves
 from aikd.study.check import check_run
@@ -203,6 +204,10 @@ class Workflow:
         files += [file for name in self.learning for file in self.files_of(name)]
         files += [f"{self.results}/{name}.csv" for name in ("all_runs", "costs", "classes")]
         return files + self.metrics(self.all_runs(), HISTORY)
+
+    def paper_files(self) -> list[str]:
+        """The document, and where this machine can set it, its PDF."""
+        return [f"{self.results}/paper.{kind}" for kind in (("tex",) if missing() else ("tex", "pdf"))]
 
     def metrics(self, runs: list[str], file: str = METRICS) -> list[str]:
         """One file of each run."""

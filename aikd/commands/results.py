@@ -53,6 +53,21 @@ def report(options: argparse.Namespace) -> None:
     write_report(study, results, options.data, options.to or results / "report.html")
 
 
+def paper(options: argparse.Namespace) -> None:
+    """Put all tables and figures into one document: paper.tex, and paper.pdf where LaTeX is installed."""
+    from aikd.messages import say
+    from aikd.results.latex import missing, write_pdf
+    from aikd.results.report.paper import write_paper
+
+    study, results = _study_and_results(options)
+    source = options.to or results / "paper.tex"
+    write_paper(study, results, options.data, source)
+    if lack := missing():
+        say(f"{source}: not made into a PDF. {lack}")
+    else:
+        write_pdf(source)
+
+
 def _study_and_results(options: argparse.Namespace) -> tuple[Any, Path]:
     """The study that is meant, and where its results are."""
     from aikd.study.load import check_study, load_study
@@ -95,7 +110,7 @@ def add(command: Adder) -> None:
     )
     command(figure, spec, RESULTS, TO)
     command(classes, spec, RESULTS, DATA, TO)
-    for function in (report,):
+    for function in (report, paper):
         sub = command(function, STUDY, DATA)
         sub.add_argument("--study-json", help=f"the study itself, in place of a file: {JSON}")
         sub.add_argument("--results", type=Path, help="the study's results (where the study puts them)")

@@ -8,6 +8,7 @@ installed, `paper.pdf`; and a target for each figure of learning curves.
 localrules:
     classes,
     report,
+    paper,
 
 
 rule classes:
@@ -39,7 +40,7 @@ rule report:
     """Everything on one page that opens without a network."""
     input:
         w.everything(),
-        code=code("results/*.py", "results/report/*"),
+        code=code("results/*.py", "results/report/*.*", "study/metrics.py"),
     output:
         f"{w.results}/report.html",
     log:
@@ -54,6 +55,26 @@ rule report:
     shell:
         "python -m aikd report --study-json {params.study:q} --results {params.results:q} --data data"
         " --to {output:q} 2> {log:q}"
+
+
+rule paper:
+    """All tables and figures in one document. Without LaTeX it stays paper.tex, and the log says so."""
+    input:
+        w.everything(),
+        code=code("results/*.py", "results/report/paper*", "study/metrics.py"),
+    output:
+        w.paper_files(),
+    log:
+        f"{w.results}/logs/paper.log",
+    benchmark:
+        f"{w.results}/benchmarks/paper.jsonl"
+    conda:
+        "../../envs/aikd.yaml"
+    params:
+        results=w.folder,
+        study=w.study_json,
+    shell:
+        "python -m aikd paper --study-json {params.study:q} --results {params.results:q} --data data 2> {log:q}"
 
 
 for target, files in w.learning_targets().items():

@@ -45,7 +45,7 @@ def page(study: Study, results: Path, data: Path) -> str:
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         study=study,
         seeds=", ".join(map(str, study.seeds)),
-        facts=list(_facts(study)),
+        facts=list(facts(study)),
         deviations=deviations(study, data),
         summary=classes.summary(study, results),
         claims=claims.read(results),
@@ -69,7 +69,8 @@ class Fact:
     recipe: str
 
 
-def _facts(study: Study) -> Iterator[Fact]:
+def facts(study: Study) -> Iterator[Fact]:
+    """Of each data set of the study."""
     for name, entry in study.data.items():
         dataset, recipe = study.dataset(name), study.recipe_for(name)
         train = dataset.classes * entry.images_per_class if entry.images_per_class else dataset.train

@@ -1,5 +1,6 @@
 """What the workflow's rules ask of a study: inputs, targets and settings, each computed once."""
 
+import hashlib
 import json
 import shlex
 from functools import cache, cached_property
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 from aikd.engine.archives import archives_of, wanted_from
 from aikd.errors import UserError
-from aikd.results.latex import missing
+from aikd.results.report.latex import missing
 from aikd.study import queries, specs
 from aikd.study.beside import LEARNING, classes, learning_curves
 from aikd.study.check import check_run
@@ -204,6 +205,17 @@ class Workflow:
         files += [file for name in self.learning for file in self.files_of(name)]
         files += [f"{self.results}/{name}.csv" for name in ("all_runs", "costs", "classes")]
         return files + self.metrics(self.all_runs(), HISTORY)
+
+    def whole_study(self, wildcards: Any, input: Any) -> str:
+        """The study as one JSON text; not compared (it asks for `input`), as much in it changes no result."""
+        return self.study_json
+
+    def shown(self, wildcards: Any) -> str:
+        """A digest of what the report and the paper show of the study beyond the files that they are made of."""
+        names = [*self.study.tables, *self.study.figures, *self.learning]
+        parts = [self.study.name, *(json.dumps(self.spec(name).to_json()) for name in names)]
+        parts += map(self.settings_of, self.all_runs())
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def paper_files(self) -> list[str]:
         """The document, and where this machine can set it, its PDF."""

@@ -47,7 +47,7 @@ def classes(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Put all results of a study on one page that opens without a network."""
-    from aikd.results.report import write_report
+    from aikd.results.report.page import write_report
 
     study, results = _study_and_results(options)
     write_report(study, results, options.data, options.to or results / "report.html")
@@ -56,7 +56,7 @@ def report(options: argparse.Namespace) -> None:
 def paper(options: argparse.Namespace) -> None:
     """Put all tables and figures into one document: paper.tex, and paper.pdf where LaTeX is installed."""
     from aikd.messages import say
-    from aikd.results.latex import missing, write_pdf
+    from aikd.results.report.latex import missing, write_pdf
     from aikd.results.report.paper import write_paper
 
     study, results = _study_and_results(options)

@@ -55,10 +55,10 @@ def read_history(results: Path, run: str) -> pd.DataFrame | None:
         raise UserError(f"{path}: not readable CSV ({str(error).strip()}); {AGAIN}") from None
     if missing := [name for name in ("epoch", *LEADING, *ERRORS) if name not in frame]:
         raise UserError(f"{path}: lacks the columns {', '.join(missing)}; {AGAIN}")
+    if not len(frame) or frame["epoch"].tolist() != list(range(1, len(frame) + 1)):
+        raise UserError(f"{path}: its epochs are not 1, 2, 3, …; {AGAIN}")
     if text := [str(name) for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]:
         raise UserError(f"{path}: {text[0]} holds what is not a number; {AGAIN}")
-    if frame["epoch"].tolist() != list(range(1, len(frame) + 1)) or not len(frame):
-        raise UserError(f"{path}: its epochs are not 1, 2, 3, …; {AGAIN}")
     return frame.set_index("epoch")
 
 

@@ -51,7 +51,8 @@ rule report:
         "../../envs/aikd.yaml"
     params:
         results=w.folder,
-        study=w.study_json,
+        study=w.whole_study,
+        shown=w.shown,
     shell:
         "python -m aikd report --study-json {params.study:q} --results {params.results:q} --data data"
         " --to {output:q} 2> {log:q}"
@@ -72,7 +73,8 @@ rule paper:
         "../../envs/aikd.yaml"
     params:
         results=w.folder,
-        study=w.study_json,
+        study=w.whole_study,
+        shown=w.shown,
     shell:
         "python -m aikd paper --study-json {params.study:q} --results {params.results:q} --data data 2> {log:q}"
 

@@ -1,4 +1,7 @@
-"""What the page says, as plain values; how it looks is in the template and style sheet beside this file."""
+"""Everything that a study found on one page that opens without a network.
+
+What it says is gathered here, as plain values; how it looks is in the template and style sheet beside this file.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +11,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from aikd.files import write_text
 from aikd.results import pairs, tables
-from aikd.results.about import about, deviations
 from aikd.results.report import claims, classes, runs
+from aikd.results.report.about import about, deviations
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.sheet import Sheet
 from aikd.results.text import html
@@ -30,6 +34,15 @@ def templates() -> Environment:
     )  # fmt: skip
     found.filters["signs"] = lambda text: Markup(html(text))
     return found
+
+
+def write_report(study: Study, results: Path, data: Path, out: Path) -> None:
+    """Writes the page to `out`, of whatever is there of the study's results; the same results give the same bytes.
+
+    Raises:
+        UserError: see `page`.
+    """
+    write_text(out, page(study, results, data))
 
 
 def page(study: Study, results: Path, data: Path) -> str:

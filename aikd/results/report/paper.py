@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aikd.files import write_text
 from aikd.results import pairs, tables, text
-from aikd.results.about import about, deviations
+from aikd.results.report.about import about, deviations
 from aikd.results.report.page import HERE, facts
 from aikd.results.sheet import to_latex
 from aikd.study import beside, queries
@@ -44,10 +44,10 @@ def paper(study: Study, results: Path, data: Path) -> str:
     Raises:
         UserError: a file that is read is damaged, or does not belong to its run or beside the others.
     """
-    seeds = ", ".join(map(str, study.seeds))
+    seeds, runs = ", ".join(map(str, study.seeds)), len(queries.runs_of(study))
     opening = (
-        f"Regenerated tables and figures of Kim et al., arXiv 2211.10938, from a study of {len(queries.runs_of(study))} "
-        f"training runs, seeds {seeds}. Every number is of the last epoch."
+        f"Regenerated tables and figures of Kim et al., arXiv 2211.10938, from a study of {runs} training runs, "
+        f"seeds {seeds}. Every number is of the last epoch."
     )
     return templates().get_template("paper.tex.j2").render(
         title=text.latex(f"AI-KD, reproduced: study {study.name}"),

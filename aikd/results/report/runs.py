@@ -157,7 +157,7 @@ def _entries(results: Path, rows: pd.DataFrame) -> Iterator[Entry]:
         summary = read_summary(results, run) or {}
         yield Entry(
             name="/".join(run.split("/")[2:]),
-            link=quote(f"{RUNS}/{run}/"),
+            link=quote(f"{RUNS}/{run}/", safe="/=,"),
             done=history is not None,
             error=_number(row.get("top1_error")),
             ece=_number(row.get("ece")),

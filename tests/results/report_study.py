@@ -1,6 +1,7 @@
 """A study that has run, as far as a report can tell: every file that runs leave behind, with numbers made up."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,11 @@ def fill(study: Study, results: Path, data: Path, norm: Callable[[int], float] =
         _run(study, results, run, rng, norm(run.seed))
     write_all_runs(results, [run.path for run in runs], results)
     write_classes(beside.classes(study), results, data, results)
-    for spec in (
-        *(queries.figure(study, name) for name in study.figures),
-        *beside.learning_curves(study).values(),
-    ):
-        write_figure(spec, results, results / "figures")
+    # One figure stands for all, which are drawn in tests of their own.
+    first, *others = [*study.figures, *beside.learning_curves(study)]
+    for path in write_figure(queries.figure(study, first), results, results / "figures"):
+        for name in others:
+            shutil.copy(path, path.with_stem(name))
 
 
 def _json(path: Path, content: Any) -> None:

@@ -40,7 +40,7 @@ class Deviation:
 
 
 def deviations(study: Study, data: Path) -> list[Deviation]:
-    """All ways in which a study's experiments are known not to be the paper's, each in a few words.
+    """All ways in which a study's experiments are known not to be the paper's: one a data set, one a network.
 
     Raises:
         UserError: a manifest is damaged.
@@ -48,8 +48,8 @@ def deviations(study: Study, data: Path) -> list[Deviation]:
     found = [Deviation(f"{len(study.seeds)} seeds instead of {published.RUNS}")]
     found = [] if len(study.seeds) == published.RUNS else found
     for dataset in study.data:
-        label = study.dataset(dataset).label
-        found += [Deviation(f"{label}: {text}", dataset) for text in _of_data(study, dataset, data)]
+        if said := list(_of_data(study, dataset, data)):
+            found.append(Deviation(f"{study.dataset(dataset).label}: {'; '.join(said)}", dataset))
     found += [
         Deviation(f"{model.label} ({name}): {text}", model=name)
         for name, model in study.models.items()
@@ -110,7 +110,7 @@ def about(study: Study, paths: Sequence[str], deviating: Sequence[Deviation] = (
     plural = "s" if len({run.seed for run in runs}) > 1 else ""
     said = f"{data}; seed{plural} {seeds}; {epochs} epochs, the last is evaluated."
     told = [deviation.text for deviation in deviating if deviation.concerns(runs)]
-    return said + (f" Deviates from the paper: {'; '.join(told)}." if told else "")
+    return said + (f" Deviates from the paper: {'. '.join(told)}." if told else "")
 
 
 def _counted(study: Study, name: str) -> str:

@@ -72,9 +72,9 @@ def classes(study: Study, table: TableOf | None = None) -> ClassesSpec:
     contests = []
     for (dataset, model), groups in compared(study, table).items():
         references = [group for group in groups if Run.from_path(group.paths[0]).method == REFERENCE]
-        if references:
+        others = tuple(group for group in groups if group not in references)
+        if references and others:
             prepared = prepared_folder(resolve_data(study, dataset))
-            others = tuple(group for group in groups if group not in references)
             contests.append(Contest(dataset, model, prepared, references[0], others))
     return ClassesSpec(tuple(contests))
 

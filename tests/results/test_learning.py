@@ -56,6 +56,15 @@ def test_a_critic_that_has_not_learnt_is_seen_beside_the_norm_that_it_should_hav
     assert high > 1
 
 
+def test_a_critic_without_bounds_does_not_hide_the_others(folder):
+    history(folder, A, (1, 1))
+    history(folder, BASE, (1, 500))
+    axes = panel(draw(spec(A), folder.results), "Critic's gradient norm")
+    assert axes.get_yscale() == "symlog"
+    history(folder, BASE, (1, 2))
+    assert panel(draw(spec(A), folder.results), "Critic's gradient norm").get_yscale() == "linear"
+
+
 def test_epochs_at_which_nobody_looked_are_left_out(folder):
     history(folder, A, (1, 1, 1), errors=("", "9", "8"))
     (line,) = panel(draw(spec(A), folder.results), "Test error (%)").lines

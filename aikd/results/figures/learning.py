@@ -10,13 +10,16 @@ from matplotlib.lines import Line2D
 
 from aikd.results.aggregate import seeds_text
 from aikd.results.figures.style import WIDTH, Look, look, nothing_to_draw
-from aikd.results.histories import label, panels, read_history
+from aikd.results.histories import CRITIC, label, panels, read_history
 from aikd.results.text import mathtext, setting_label
 from aikd.study.specs import Group, LearningSpec
 
 COLUMNS = 4
 FEW = 15
 """Points up to which each is marked."""
+UNBOUND = ("adversarial", *CRITIC)
+HIGH = 20
+"""Where a critic without constraint reaches beyond, its axes are logarithmic outside ±1: others stay to be seen."""
 HEALTHY = {"gradient_norm": 1.0, "distance": 0.0}
 """Where a line shows what to compare with: a trained critic's gradient has norm 1 (eq. 6)."""
 
@@ -80,5 +83,8 @@ def _draw_panel(axes: Axes, name: str, spec: LearningSpec, present: dict[Group, 
         axes.fill_between(mean.index, mean - std, mean + std, color=line["color"], alpha=0.15, linewidth=0)
     if name in HEALTHY:
         axes.axhline(HEALTHY[name], color="0.4", lw=0.8, ls=(0, (4, 3)), zorder=0)
+    reach = max(abs(axes.dataLim.y0), abs(axes.dataLim.y1)) if axes.lines else 0
+    if name in UNBOUND and reach > HIGH:
+        axes.set_yscale("symlog", linthresh=1)
     axes.set_title(label(name))
     axes.locator_params(axis="x", integer=True, nbins=5)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aikd.results.report.about import about, deviations
+from aikd.results.report.about import NETWORKS, Deviation, about, deviations
 from aikd.study.load import check_study
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import Run
@@ -38,12 +38,21 @@ def test_the_paper_does_not_deviate_from_itself(paper, tmp_path):
             {"data/fgvc_aircraft/models": ["resnet18", "densenet121_3x3"]},
             ["FGVC Aircraft: a network that the paper trains on other data (densenet121_3x3)"],
         ),
+        (
+            {"methods/aikd/settings": {"omega": 0.5, "tau_g": 3}},
+            ["AI-KD: with omega = 0.5"],
+        ),  # τ_G is 3 anyway
         # How fast, and how often one looks, is no deviation.
         ({"evaluate_every": 10, "threads": 2, "recipe/channels_last": False}, []),
     ],
 )
 def test_each_change_is_said(changes: dict[str, Any], said: list[str], tmp_path: Path) -> None:
     assert texts(check_study(changed(parsed(PAPER), changes)), tmp_path) == said
+
+
+def test_a_network_that_the_paper_does_not_have_is_said(paper, tmp_path, monkeypatch):
+    monkeypatch.delitem(NETWORKS, "densenet121")
+    assert texts(paper, tmp_path) == ["DenseNet-121 (densenet121): not one of the paper's networks"]
 
 
 def test_archives_that_are_not_the_published_ones_are_said(folder, paper):
@@ -65,6 +74,9 @@ def test_a_caption_tells_of_its_own_runs_alone(demo, tmp_path):
     assert "ResNet-18 (preact_resnet18): another size" in said
     assert "DenseNet-121" not in said
     assert about(demo, []) == ""
+    own = [Deviation("of AI-KD", method="aikd")]
+    assert "of AI-KD" in about(demo, ["digits/preact_resnet18/aikd/seed0"], own)
+    assert "of AI-KD" not in about(demo, ["digits/preact_resnet18/pskd/seed0"], own)
     assert "; seed 1; " in about(demo, ["digits/preact_resnet18/aikd/seed1"])
 
 

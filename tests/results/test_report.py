@@ -91,7 +91,7 @@ def test_the_headline_is_the_paired_difference(done, read):
     frame = frame[frame["settings"].isna() & (frame["model"] == "preact_resnet18")]
     errors = frame.pivot(index="seed", columns="method", values="top1_error")
     difference = (errors["aikd"] - errors["baseline"]).mean()
-    row = re.search(r"Digits, ResNet-18 \d\S+ ± \S+ \d\S+ ± \S+ (\S+) ", read.words)
+    row = re.search(r"Digits, ResNet-18 AI-KD \d\S+ ± \S+ \d\S+ ± \S+ (\S+) ", read.words)
     assert row is not None
     assert float(row[1].replace("−", "-")) == pytest.approx(difference, abs=0.005)
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aikd.files import read_json
 from aikd.results import published
 from aikd.results.origins import origins
 from aikd.study.catalogue import DATA_SETS
-from aikd.study.layout import MANIFEST
+from aikd.study.queries import method_label
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Calibration, ModelEntry, Recipe, Study
@@ -33,6 +32,7 @@ class Deviation:
     dataset: str | None = None
     """Where it holds; None: wherever the others let it."""
     model: str | None = None
+    method: str | None = None
 
     def concerns(self, runs: Iterable[Run]) -> bool:
         """Whether it holds for one of some runs."""
@@ -40,7 +40,7 @@ class Deviation:
 
 
 def deviations(study: Study, data: Path) -> list[Deviation]:
-    """All ways in which a study's experiments are known not to be the paper's: one a data set, one a network.
+    """All ways in which a study's experiments are known not to be the paper's: one a data set, a network, a method.
 
     Raises:
         UserError: a manifest is damaged.
@@ -53,8 +53,9 @@ def deviations(study: Study, data: Path) -> list[Deviation]:
     found += [
         Deviation(f"{model.label} ({name}): {text}", model=name)
         for name, model in study.models.items()
-        for text in _of_model(model)
+        for text in _of_model(name, model)
     ]
+    found += _of_methods(study)
     if (bins := study.calibration.bins) != (usual := Calibration().bins):
         found.append(Deviation(f"{bins} bins of the calibration error instead of {usual}"))
     return found
@@ -72,7 +73,8 @@ def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
         yield f"trained on {entry.images_per_class} images of each class"
     if entry.holdout_per_class:
         yield f"{entry.holdout_per_class} training images of each class held out"
-    foreign = [m for m in entry.models if NETWORKS[study.models[m].architecture or m] != dataset.category]
+    networks = {model: study.models[model].architecture or model for model in entry.models}
+    foreign = [m for m, network in networks.items() if NETWORKS.get(network) not in (None, dataset.category)]
     if foreign and name in published.DATA_SETS.values():
         yield f"a network that the paper trains on other data ({', '.join(foreign)})"
     yield from _of_recipe(study.recipe_for(name), BATCHES[dataset.category])
@@ -88,11 +90,25 @@ def _of_recipe(recipe: Recipe, batch: int) -> Iterator[str]:
             yield f"{key.replace('_', ' ')} {_said(value)} instead of {_said(paper[key])}"
 
 
+def _of_methods(study: Study) -> Iterator[Deviation]:
+    """Settings that hold in a whole study and are not the method's defaults, which are the paper's."""
+    dataset, entry = next(iter(study.data.items()))
+    for name, method in study.methods.items():
+        code = method.method or name
+        # A run knows which of its settings differ from the defaults.
+        settings = Run(dataset, entry.models[0], code, method.settings).settings
+        if settings:
+            said = ", ".join(f"{key} = {value}" for key, value in settings)
+            yield Deviation(f"{method_label(study, name)}: with {said}", method=code)
+
+
 def _said(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _of_model(model: ModelEntry) -> Iterator[str]:
+def _of_model(name: str, model: ModelEntry) -> Iterator[str]:
+    if (model.architecture or name) not in NETWORKS:
+        yield "not one of the paper's networks"
     sizes = model.model_dump(include={"width", "growth", "blocks"}, exclude_none=True)
     if sizes:
         yield "another size (" + "; ".join(f"{key} {_said(value)}" for key, value in sizes.items()) + ")"
@@ -114,18 +130,13 @@ def about(study: Study, paths: Sequence[str], deviating: Sequence[Deviation] = (
 
 
 def _counted(study: Study, name: str) -> str:
+    dataset = study.dataset(name)
+    return f"{dataset.label} ({trained_on(study, name):,} training, {dataset.test:,} test images)"
+
+
+def trained_on(study: Study, name: str) -> int:
+    """How many training images of a data set the study uses."""
     dataset, entry = study.dataset(name), study.data[name]
-    train = dataset.classes * entry.images_per_class if entry.images_per_class else dataset.train
-    if not entry.images_per_class:
-        train -= dataset.classes * entry.holdout_per_class
-    return f"{dataset.label} ({train:,} training, {dataset.test:,} test images)"
-
-
-def manifest(study: Study, name: str, data: Path) -> dict[str, Any]:
-    """The manifest of a data set as the study prepares it; empty where it is not prepared.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    path = data / prepared_folder(resolve_data(study, name)) / MANIFEST
-    return read_json(path) if path.exists() else {}
+    if entry.images_per_class:
+        return dataset.classes * entry.images_per_class
+    return dataset.train - dataset.classes * entry.holdout_per_class

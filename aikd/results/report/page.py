@@ -14,7 +14,7 @@ from markupsafe import Markup
 from aikd.files import write_text
 from aikd.results import pairs, tables
 from aikd.results.report import claims, classes, runs
-from aikd.results.report.about import about, deviations
+from aikd.results.report.about import about, deviations, trained_on
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.sheet import Sheet
 from aikd.results.text import html
@@ -86,7 +86,7 @@ def facts(study: Study) -> Iterator[Fact]:
     """Of each data set of the study."""
     for name, entry in study.data.items():
         dataset, recipe = study.dataset(name), study.recipe_for(name)
-        train = dataset.classes * entry.images_per_class if entry.images_per_class else dataset.train
+        train = trained_on(study, name)
         yield Fact(
             dataset.label,
             f"{dataset.classes:,} classes, {train:,} training and {dataset.test:,} test images",

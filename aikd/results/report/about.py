@@ -36,7 +36,12 @@ class Deviation:
 
     def concerns(self, runs: Iterable[Run]) -> bool:
         """Whether it holds for one of some runs."""
-        return any(self.dataset in (None, run.dataset) and self.model in (None, run.model) for run in runs)
+        return any(
+            self.dataset in (None, run.dataset)
+            and self.model in (None, run.model)
+            and self.method in (None, run.method)
+            for run in runs
+        )
 
 
 def deviations(study: Study, data: Path) -> list[Deviation]:

@@ -34,7 +34,9 @@ def test_captions_say_data_seeds_epochs_and_deviations(done):
         assert "Digits (901 training, 896 test images); seeds 0, 1, 2; 20 epochs" in caption
         assert "Deviates from the paper: Digits: not among the paper's data sets" in caption
     assert re.findall(r"\\called\{(.+)\}", text) == [
-        "Table 1", *["Table 2"] * 5, "Table 5", "Figure 4", "Figure 7b", *["Learning curves"] * 3,
+        "Table 1", *["Table 2"] * 5, "Table 5", "Figure 4", "Figure 7b",
+        "Learning curves, Digits, ResNet-18", "Learning curves, Digits, DenseNet-121",
+        "Learning curves of table 5, Digits, ResNet-18",
     ]  # fmt: skip
 
 
@@ -76,7 +78,7 @@ def test_the_document_is_set_whole_fits_its_pages_and_is_the_same_each_time(done
             ["pdftotext", "-layout", made, "-"], capture_output=True, text=True, check=True
         ).stdout
         words = " ".join(text.split())
-        for title in ("Table 1.", "Table 5.", "Figure 7b.", "Learning curves."):
+        for title in ("Table 1.", "Table 5.", "Figure 7b.", "Learning curves of table 5, Digits, ResNet-18."):
             assert title in words
         assert "alert(" in words
         # Every run of text lies within the page.

@@ -82,9 +82,12 @@ def _figures(study: Study, results: Path, data: Path) -> Iterator[Figure]:
     for spec in [*specs, *beside.learning_curves(study).values()]:
         if not (results / "figures" / f"{spec.name}.pdf").exists():
             continue
-        seeds = "Mean ± sample standard deviation over seeds. " if isinstance(spec, LearningSpec) else ""
-        caption = f"{tables.sentence(spec.caption)} {seeds}{about(study, spec.runs, deviating)}"
-        name = "Learning curves" if isinstance(spec, LearningSpec) else _called(spec.name)
+        said = about(study, spec.runs, deviating)
+        if isinstance(spec, LearningSpec):
+            name = text.latex(spec.caption.rstrip("."))
+            caption = f"Mean ± sample standard deviation over seeds. {said}"
+        else:
+            name, caption = _called(spec.name), f"{tables.sentence(spec.caption)} {said}".strip()
         yield Figure(name, f"figures/{spec.name}.pdf", caption)
 
 

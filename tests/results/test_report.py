@@ -168,14 +168,33 @@ def test_claims_stand_on_the_page_once_they_are_judged(done):
     _, results, _ = done
     assert "Claims of the paper" not in page(*done)
     ledger = results / "claims.csv"
-    ledger.write_text("id,text,verdict\nbest,AI-KD <wins> on α_CE,holds\n", encoding="utf-8")
+    ledger.write_text(
+        "claim,group,text,metric,verdict,effect,low,high,n,p,p_holm,published_verdict,published_effect\n"
+        "best,Table 2,AI-KD <wins> on α_CE,top1_error,holds,1.234,-0.5,2,3,0.01,0.04,holds,0.9\n"
+        "other,Table 2,Not asked for,f1,not run,,,,,,,holds,\n"
+        "third,Text,It is even,f1,inconclusive,0.0123,0,0.02,3,0.5,1,,\n",
+        encoding="utf-8",
+    )
     try:
         words = Reader(page(*done)).words
     finally:
         ledger.unlink()
-    assert "Claims of the paper id text verdict best AI-KD <wins> on α CE holds" in words.replace(
-        "αCE", "α CE"
-    )
+    assert "Verdicts: holds 1, inconclusive 1, not run 1. Each" in words
+    assert "Table 2: 1, and 1 not run" in words
+    assert "holds AI-KD <wins> on αCE 1.23 −0.50 to 2.00 3 0.010 0.040 holds 0.90" in words
+    assert "inconclusive It is even 0.012 0.000 to 0.020 3 0.500 1.000 –" in words
+    assert "Not asked for" not in words
+
+
+def test_a_damaged_ledger_of_claims_is_an_error_that_names_it(done):
+    _, results, _ = done
+    ledger = results / "claims.csv"
+    ledger.write_text("claim,text\nbest\n")
+    try:
+        with pytest.raises(UserError, match=r"claims\.csv: lacks text or verdict"):
+            page(*done)
+    finally:
+        ledger.unlink()
 
 
 def test_a_study_that_has_not_run_has_a_page_that_says_so(tmp_path):

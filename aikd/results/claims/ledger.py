@@ -48,8 +48,9 @@ class Finding:
 
     @property
     def published(self) -> Estimate | None:
-        """The decisive contrast as the paper prints it; None where it does not, or the data are others."""
-        if self.printed is None or self.bound.scope == "other":
+        """The decisive contrast as the paper prints it; None where it does not, or where the data are others."""
+        scope = self.bound.scope
+        if self.printed is None or scope == "other" or (self.bound.claim.pooled and scope == "reduced"):
             return None
         place = self.printed.decisive if self.decisive is None else self.decisive
         claim = self.bound.claim

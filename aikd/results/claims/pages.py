@@ -92,7 +92,8 @@ def record(finding: Finding) -> dict[str, Any]:
     printed = finding.printed
     return (
         _named(bound.claim, bound.text)
-        | {"scope": bound.scope or "", "data": bound.data, "model": bound.model, "metric": bound.claim.metric}
+        | {"scope": bound.scope or "", "data": bound.data, "model": bound.model}
+        | {"metric": contrast.plus[0].metric if contrast else bound.claim.metric}
         | {"verdict": finding.verdict, "reason": finding.reason}
         | _numbers(finding.estimate, contrast)
         | {"n": finding.estimate.n if finding.estimate else 0, "comparisons": len(bound.contrasts)}

@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aikd.errors import UserError
 from aikd.study.catalogue import FAMILIES, PAPER
@@ -142,6 +142,12 @@ class Level(_Entry):
     above: float | None = None
     below: float | None = None
 
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("above or below: give one of them")
+        return self
+
     def regions(self) -> Iterator[Region]:
         yield Region(arm(self.of), None, self.above, self.below)
 
@@ -192,6 +198,8 @@ def claims_in(data: Any) -> tuple[Claim, ...]:
         _check_names(entry)
         try:
             claims = list(_expanded(entry))
+            if not all(claim.contrasts for claim in claims):
+                raise UserError("compares with nothing")
         except UserError as error:
             raise UserError(f"{entry.id}: {error}") from None
         for claim in claims:

@@ -9,6 +9,8 @@ from aikd.study.fields import Scalar
 from aikd.study.methods import METHODS
 from aikd.study.run import STANDARD, Run
 
+PAPER_METHODS = ("baseline", "cskd", "tfkd", "pskd", "aikd")
+"""Methods that the paper speaks of, by their names in the study."""
 SCALED = "+TS"
 """Behind a method: its metrics after temperature scaling."""
 NAMES = {

@@ -10,10 +10,10 @@ from typing import Literal
 
 from aikd.study import queries
 from aikd.study.catalogue import DATA_SETS, FAMILIES, PAPER
-from aikd.study.claims.arms import Arm, arm
+from aikd.study.claims.arms import PAPER_METHODS, Arm, arm
 from aikd.study.claims.claim import Claim, Contrast, Slot, short
 from aikd.study.claims.entries import paper_claims
-from aikd.study.methods import METHODS, VARIED
+from aikd.study.methods import VARIED
 from aikd.study.metrics import MetricName
 from aikd.study.run import Run
 from aikd.study.schema import ModelEntry, Recipe, Study
@@ -83,7 +83,7 @@ def claimed_runs(study: Study) -> list[str]:
 def own_claims(study: Study) -> Iterator[Claim]:
     """For each method that is not the paper's: better than AI-KD, and than the Baseline, on what it is trained on."""
     rivals = [name for name in ("aikd", "baseline") if name in study.methods]
-    for name in (name for name in study.methods if name not in METHODS):
+    for name in (name for name in study.methods if name not in PAPER_METHODS):
         own = Arm(queries.method_label(study, name), name)
         for dataset, network, rival in (
             (d, n, r) for d in study.data for n in networks(study, d) for r in rivals
@@ -99,10 +99,14 @@ def own_claims(study: Study) -> Iterator[Claim]:
 
 
 def networks(study: Study, dataset: str) -> dict[str, str]:
-    """What the paper calls the networks trained on a data set, and the first model of the study that is each."""
+    """What the paper calls the networks trained on a data set, and the first model of the study that is each.
+
+    A network that the paper does not have goes by its label.
+    """
     found: dict[str, str] = {}
     for model in study.data[dataset].models:
-        found.setdefault(FAMILIES[study.models[model].architecture or model], model)
+        entry = study.models[model]
+        found.setdefault(FAMILIES.get(entry.architecture or model, entry.label), model)
     return found
 
 
@@ -172,14 +176,14 @@ class _Binder:
         if network not in self.networks[dataset]:
             return f"no {network} on {label}"
         entry = study.methods.get(arm.method)
-        if entry is None or (arm.method in METHODS and entry.method not in (None, arm.method)):
+        if entry is None or (arm.method in PAPER_METHODS and entry.method not in (None, arm.method)):
             return f"no {arm.label}"
         model, settings = self.networks[dataset][network], dict(arm.settings)
         runs = [
             queries.run_for(study, dataset, model, arm.method, seed, settings, arm.augmentation)
             for seed in study.seeds
         ]
-        if arm.method in METHODS and _varied(runs[0]) != _varied(Run(dataset, model, arm.method, settings)):
+        if arm.method in PAPER_METHODS and _varied(runs[0]) != _varied(Run(dataset, model, arm.method, settings)):
             return f"{arm.label} has other settings here ({runs[0].path})"
         if not self.trained.issuperset(paths := tuple(run.path for run in runs)):
             return f"no runs of {arm.label} on {label} with {network}"

@@ -188,9 +188,13 @@ class Workflow:
         return json.dumps({"runs": self.all_runs()})
 
     def claims_spec(self, wildcards: Any) -> str:
-        """The study as one JSON text, without what changes no result."""
+        """The study as one JSON text, without what changes no result: speed knobs, and defaults written out."""
         study = self.study.model_dump(mode="json", exclude_defaults=True, exclude=set(KNOBS))
-        return json.dumps(study, sort_keys=False)
+        for name, entry in study["methods"].items():
+            differing = Run("", "", entry.get("method", name), entry.pop("settings", {})).settings
+            if differing:
+                entry["settings"] = dict(differing)
+        return json.dumps(study)
 
     def claimed(self, wildcards: Any) -> list[str]:
         """The files that the paper's claims are checked on."""

@@ -183,7 +183,9 @@ class _Binder:
             queries.run_for(study, dataset, model, arm.method, seed, settings, arm.augmentation)
             for seed in study.seeds
         ]
-        if arm.method in PAPER_METHODS and _varied(runs[0]) != _varied(Run(dataset, model, arm.method, settings)):
+        if arm.method in PAPER_METHODS and _varied(runs[0]) != _varied(
+            Run(dataset, model, arm.method, settings)
+        ):
             return f"{arm.label} has other settings here ({runs[0].path})"
         if not self.trained.issuperset(paths := tuple(run.path for run in runs)):
             return f"no runs of {arm.label} on {label} with {network}"

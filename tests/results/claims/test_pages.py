@@ -270,7 +270,10 @@ def test_the_workflow_hands_on_the_whole_study_but_for_what_changes_no_result(fi
     assert {
         key: value for key, value in Workflow(json.loads(spec)).study.model_dump().items() if key not in KNOBS
     } == left
-    assert Workflow(changed(data, {"seeds": [0]})).claims_spec(None) != spec
+    written_out = {"methods/aikd": {"settings": {"omega": 0.1, "critic": {"fc1": 64}}}}
+    assert Workflow(changed(data, written_out)).claims_spec(None) == spec
+    for change in ({"seeds": [0]}, {"methods/aikd": {"settings": {"critic": {"steps": 2}}}}):
+        assert Workflow(changed(data, change)).claims_spec(None) != spec
     assert len(spec) < 100_000  # one argument of a command may have 128 KiB
 
 

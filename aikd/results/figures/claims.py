@@ -111,7 +111,7 @@ def _limits(group: Sequence[Finding]) -> tuple[float, float]:
         points += [end for end in (contrast.low, contrast.high) if end is not None] if contrast else []
     low, high = min(points), max(points)
     room = (high - low) or 1.0
-    shown = [min(max(end, low - 0.6 * room), high + 0.6 * room) for end in ends]
+    shown = [min(max(end, low - room), high + room) for end in ends]
     low, high = min([low, *shown]), max([high, *shown])
     return low - 0.06 * (high - low or room), high + 0.06 * (high - low or room)
 

@@ -17,7 +17,6 @@ rule claims:
             "results/*.py",
             "results/published.csv",
             "results/claims/*.py",
-            "results/figures/claims.py",
             "results/figures/style.py",
             "study/metrics.py",
             "study/claims/*.py",

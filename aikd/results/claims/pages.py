@@ -43,8 +43,8 @@ def write_claims(study: Study, results: Path, out: Path) -> list[Path]:
     Raises:
         UserError: the metrics of a run are damaged, or runs were not trained alike.
     """
+    from aikd.results.claims.figure import draw
     from aikd.results.figures import style
-    from aikd.results.figures.claims import draw
 
     found = ledger(study, results)
     frame = pd.DataFrame([record(finding) for finding in found]).astype(

@@ -12,9 +12,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from aikd.cli import main
+from aikd.results.claims import figure as plot
 from aikd.results.claims import pages
 from aikd.results.claims.ledger import Finding, ledger
-from aikd.results.figures import claims as plot
 from aikd.results.figures import style
 from aikd.study import queries
 from aikd.study.load import load_study

@@ -24,7 +24,7 @@ DATA = "data"
 SNAKEMAKE = 300
 """MB that Snakemake itself takes within a cluster's job (measured: 260 in two processes)."""
 KNOBS = (
-    *("evaluate_every", "save_every", "threads", "runs_per_gpu"),
+    *("evaluate_every", "save_every", "threads", "compile", "runs_per_gpu"),
     *("device_tflops", "longest_job", "mirror"),
 )
 """Keys of a study that only change how fast or when its results come."""

@@ -263,7 +263,7 @@ def test_what_is_no_study_is_one_message(
 def test_the_workflow_hands_on_the_whole_study_but_for_what_changes_no_result(file: Path) -> None:
     data = parsed(file)
     spec = Workflow(data).claims_spec(None)
-    knobs = {"threads": 7, "evaluate_every": 3, "save_every": 2, "runs_per_gpu": 2, "device_tflops": 1.5}
+    knobs = {"threads": 7, "evaluate_every": 3, "save_every": 2, "runs_per_gpu": 2, "compile": True}
     assert Workflow(changed(data, knobs)).claims_spec(None) == spec
     assert set(json.loads(spec)).isdisjoint(KNOBS)
     left = {key: value for key, value in load_study(file).model_dump().items() if key not in KNOBS}

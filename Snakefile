@@ -11,11 +11,13 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
 
 
 rule all:
-    """Every table, every figure, and all runs in one file."""
+    """Every table, every figure, the claims, and all runs in one file."""
     default_target: True
     input:
         [w.files_of(target) for target in w.targets()],
+        w.claims_files(),
         f"{w.results}/all_runs.csv",

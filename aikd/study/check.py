@@ -17,8 +17,8 @@ from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED
 
 RULES = {
-    "all", "all_runs", "calibrate", "download", "figure", "predict", "prepare", "pretrain", "published", "table",
-    "train",
+    "all", "all_runs", "calibrate", "claims", "download", "figure", "predict", "prepare", "pretrain", "published",
+    "table", "train",
 }  # fmt: skip
 """Names that the workflow's rules have already."""
 

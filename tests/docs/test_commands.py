@@ -95,7 +95,7 @@ def targets(paper: Study, demo: Study) -> set[str]:
     """What Snakemake can be asked for by name."""
     names = {name for study in (paper, demo) for name in queries.targets(study)}
     data = {f"prepare_{name}" for study in (paper, demo) for name in study.data}
-    return {"all", *names, *data}
+    return {"all", "claims", *names, *data}
 
 
 def test_commands_within_sentences_can_be_given(targets: set[str]) -> None:

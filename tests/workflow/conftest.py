@@ -89,6 +89,7 @@ class Project:
 
 RULES = {
     "download", "prepare", "pretrain", "train", "predict", "calibrate", "all_runs", "table", "published", "figure",
+    "claims",
 }  # fmt: skip
 
 

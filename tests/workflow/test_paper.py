@@ -20,6 +20,7 @@ def test_the_paper_is_312_runs_and_no_superior_model_is_trained_twice(fresh: Pro
         "published": 7,
         "figure": 5,
         "all_runs": 1,
+        "claims": 1,
     }
 
 

@@ -13,6 +13,7 @@ from aikd.results.report.latex import missing
 from aikd.study import queries, specs
 from aikd.study.beside import LEARNING, classes, learning_curves
 from aikd.study.check import check_run
+from aikd.study.claims.binding import claimed_runs
 from aikd.study.costs.memory import memory
 from aikd.study.costs.times import minutes, stated
 from aikd.study.costs.work import work
@@ -25,6 +26,11 @@ from aikd.study.schema import Study
 DATA = "data"
 SNAKEMAKE = 300
 """MB that Snakemake itself takes within a cluster's job (measured: 260 in two processes)."""
+KNOBS = (
+    *("evaluate_every", "save_every", "threads", "compile", "runs_per_gpu"),
+    *("device_tflops", "longest_job", "mirror"),
+)
+"""Keys of a study that only change how fast or when its results come."""
 _KINDS: dict[type, str] = {
     specs.DataSetsSpec: "datasets",
     specs.TableSpec: "numbers",
@@ -200,7 +206,7 @@ class Workflow:
         return [*dict.fromkeys(manifests), *self.metrics(self.classes.runs, PREDICTIONS)]
 
     def everything(self) -> list[str]:
-        """The files that the report and the paper are made of: tables, figures, and what runs say of themselves."""
+        """What report and document are both made of: tables, figures, and what runs say of themselves."""
         files = [file for name in [*self.study.tables, *self.study.figures] for file in self.files_of(name)]
         files += [file for name in self.learning for file in self.files_of(name)]
         files += [f"{self.results}/{name}.csv" for name in ("all_runs", "costs", "classes")]
@@ -232,6 +238,24 @@ class Workflow:
     def runs_json(self) -> str:
         """Paths of all runs as one JSON text."""
         return json.dumps({"runs": self.all_runs()})
+
+    def claims_spec(self, wildcards: Any) -> str:
+        """The study as one JSON text, without what changes no result: speed knobs, and defaults written out."""
+        study = self.study.model_dump(mode="json", exclude_defaults=True, exclude=set(KNOBS))
+        for name, entry in study["methods"].items():
+            differing = Run("", "", entry.get("method", name), entry.pop("settings", {})).settings
+            if differing:
+                entry["settings"] = dict(differing)
+        return json.dumps(study)
+
+    def claimed(self, wildcards: Any) -> list[str]:
+        """The files that the paper's claims are checked on."""
+        return self.metrics(claimed_runs(self.study))
+
+    def claims_files(self) -> list[str]:
+        """The files that say which of the paper's claims hold."""
+        figures = [f"{self.results}/figures/claims.{kind}" for kind in ("pdf", "png")]
+        return [f"{self.results}/claims.csv", f"{self.results}/claims.md", *figures]
 
     def learning_targets(self) -> dict[str, list[str]]:
         """What learning curves can be asked for by, and the files of each: all at once, or each figure."""

@@ -15,7 +15,8 @@ from aikd.results.origins import with_origins
 from aikd.results.published import Experiment, Published
 from aikd.results.sheet import MISSING, Line, Printed, Sheet
 from aikd.results.tables import COUNTS, Entry, Seeds, mean_text, prepared, sentence, write_forms
-from aikd.results.text import setting_label
+from aikd.results.text import setting_label, signed
+from aikd.study.catalogue import FAMILIES
 from aikd.study.metrics import METRICS
 from aikd.study.run import Run
 from aikd.study.specs import PUBLISHED, Cell, DataSetsSpec, Row, TableSpec, TableSpecs
@@ -99,7 +100,7 @@ class Pair:
 def pairs(spec: TableSpec, results: Path) -> list[Pair]:
     """Every cell of a table with its published number: block after block, column after column."""
     known = published.numbers(spec.published) if spec.published else {}
-    families = {model: published.FAMILIES.get(network, "") for model, network in spec.architectures}
+    families = {model: FAMILIES.get(network, "") for model, network in spec.architectures}
 
     def theirs(cell: Cell) -> Published | None:
         if not cell.paths:
@@ -172,15 +173,10 @@ def _beside(pair: Pair, marks: dict[str, str]) -> Iterator[Printed]:
     theirs = Entry(pair.ours.cell, pair.theirs.summary if pair.theirs else None)
     ends = [mean_text(end, pair.decimals).replace("-", "−") for end in pair.interval or ()]
     yield Printed(theirs.text, mark=marks.get(pair.theirs.note, "") if pair.theirs else "")
-    yield Printed(MISSING if pair.difference is None else _signed(pair.difference, pair.decimals))
+    yield Printed(MISSING if pair.difference is None else signed(pair.difference, pair.decimals))
     yield Printed(" to ".join(ends) or MISSING)
     yield Printed({True: "yes", False: "no", None: MISSING}[pair.within])
     yield Printed(MISSING if pair.p is None else f"{pair.p:.3f}" if pair.p >= 0.0005 else "<0.001")
-
-
-def _signed(difference: float, decimals: int) -> str:
-    text = f"{difference:+z.{decimals}f}"
-    return text.replace("-", "−") if float(text) else text.removeprefix("+")
 
 
 def _record(spec: TableSpec, pair: Pair) -> dict[str, object]:
@@ -219,7 +215,7 @@ def data_sets(spec: DataSetsSpec, data: Path) -> tuple[list[Sheet], pd.DataFrame
             cells = (
                 Printed(_count(ours)),
                 Printed(_count(theirs), mark=marks.get(note, "")),
-                Printed(MISSING if difference is None else _signed(difference, 0)),
+                Printed(MISSING if difference is None else signed(difference, 0)),
             )
             lines.append(Line((row.label, name), block, cells))
             records.append((row.label, name, ours, theirs, difference, note))

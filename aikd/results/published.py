@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Self
 
 from aikd.results.aggregate import Summary
+from aikd.study.methods import VARIED
 from aikd.study.metrics import MetricName, Scheme
 from aikd.study.run import STANDARD, Run
 
@@ -26,12 +27,6 @@ DATA_SETS = {
     "Stanford Dogs": "stanford_dogs",
     "MIT67": "mit67",
     "FGVC Aircraft": "fgvc_aircraft",
-}
-FAMILIES = {
-    "preact_resnet18": "ResNet-18",
-    "resnet18": "ResNet-18",
-    "densenet121_3x3": "DenseNet-121",
-    "densenet121": "DenseNet-121",
 }
 METHODS = {"Baseline": "baseline", "CS-KD": "cskd", "TF-KD": "tfkd", "PS-KD": "pskd", "AI-KD": "aikd"}
 METRICS: dict[str, MetricName] = {
@@ -52,10 +47,6 @@ VARIANTS: dict[str, dict[str, float]] = {
     "Only Guide": {"alpha_p": 0, "omega": 0},
 }
 """Variants with a name (decision on Table 4); those of Tables 5 to 7 say their settings, as in `omega=0.25`."""
-
-VARIED = frozenset({"alpha_p", "alpha_g", "omega", "tau_p", "tau_g", "critic.fc1", "critic.fc2"})
-"""Settings that the paper varies: another value is another experiment. What else differs is another reading of the
-same experiment, and is compared with the same number."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,12 @@ def setting_label(name: str) -> str:
     return "_".join([_GREEK[head], *([index.upper()] if index else [])]) if head in _GREEK else name
 
 
+def signed(number: float, decimals: int) -> str:
+    """A number with its sign, a proper minus, and no sign where it rounds to zero."""
+    text = f"{number:+z.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text.removeprefix("+")
+
+
 def latex(text: str) -> str:
     """The text in LaTeX: specials escaped, Greek letters, arrows and signs in math mode."""
 

@@ -120,3 +120,14 @@ DATA_SETS: dict[str, DataSet] = {
         transform=Transform(size=8, padding=1, flip=False),
     ),
 }
+
+PAPER = ("cifar100", "tiny_imagenet", "cub200", "stanford_dogs", "mit67", "fgvc_aircraft")
+"""Those of the paper, in the order of its Table 1."""
+
+FAMILIES = {
+    "preact_resnet18": "ResNet-18",
+    "resnet18": "ResNet-18",
+    "densenet121_3x3": "DenseNet-121",
+    "densenet121": "DenseNet-121",
+}
+"""What the paper calls each architecture."""

@@ -18,7 +18,7 @@ from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED
 
 RULES = {
-    "all", "all_runs", "calibrate", "classes", "download", "figure", "paper", "predict", "prepare",
+    "all", "all_runs", "calibrate", "claims", "classes", "download", "figure", "paper", "predict", "prepare",
     "pretrain", "published", "report", "table", "train",
 }  # fmt: skip
 """Names that the workflow's rules have already."""

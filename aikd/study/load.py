@@ -18,7 +18,7 @@ def load_study(path: Path) -> Study:
         UserError: the file cannot be read, or something in it is not allowed; names the file and the key.
     """
     try:
-        return check_study(_parse(path))
+        return check_study(parsed(path))
     except UserError as error:
         raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
     except RecursionError:
@@ -39,7 +39,12 @@ def check_study(data: Any) -> Study:
     return study
 
 
-def _parse(path: Path) -> Any:
+def parsed(path: Path) -> Any:
+    """What a YAML file holds, in which no key stands twice.
+
+    Raises:
+        UserError: it cannot be read, or is not YAML.
+    """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:

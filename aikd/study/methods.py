@@ -135,6 +135,10 @@ class AIKDSettings(MethodSettings):
 DERIVED = frozenset({"alpha_ce"})
 """Settings that follow from others: they name no run."""
 
+VARIED = frozenset({"alpha_p", "alpha_g", "omega", "tau_p", "tau_g", "critic.fc1", "critic.fc2"})
+"""Settings that the paper varies: another value is another experiment. What else differs is another reading of the
+same experiment, and is compared with the same number."""
+
 
 @dataclass(frozen=True)
 class MethodSpec:

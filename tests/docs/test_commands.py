@@ -96,7 +96,7 @@ def targets(paper: Study, demo: Study) -> set[str]:
     names = {name for study in (paper, demo) for name in queries.targets(study)}
     data = {f"prepare_{name}" for study in (paper, demo) for name in study.data}
     learning = {name for study in (paper, demo) for name in beside.learning_curves(study)}
-    return {"all", "learning_curves", *names, *data, *learning}
+    return {"all", "claims", "learning_curves", *names, *data, *learning}
 
 
 def test_commands_within_sentences_can_be_given(targets: set[str]) -> None:

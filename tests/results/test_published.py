@@ -10,10 +10,10 @@ import pytest
 from aikd.results import pairs, published
 from aikd.results.aggregate import Summary
 from aikd.results.pairs import footnotes
-from aikd.results.published import VARIED, Published
+from aikd.results.published import Published
 from aikd.study import queries
 from aikd.study.fields import flatten
-from aikd.study.methods import METHODS
+from aikd.study.methods import METHODS, VARIED
 
 FILE = Path(published.__file__).with_name("published.csv")
 NAMES = {"CUB-200-2011": "CUB200-2011", "MIT-67": "MIT67"}

@@ -89,7 +89,7 @@ class Project:
 
 RULES = {
     "download", "prepare", "pretrain", "train", "predict", "calibrate", "all_runs", "table", "published", "figure",
-    "classes", "report", "paper",
+    "classes", "report", "paper", "claims",
 }  # fmt: skip
 
 

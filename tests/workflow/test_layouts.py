@@ -152,7 +152,7 @@ def test_another_study_that_prepares_a_set_otherwise_leaves_the_first_as_it_is(d
     done.edit("layouts.yaml", "name: layouts", "name: others")
     done.edit("layouts.yaml", "stored_side: 44", "stored_side: 40")
     again = ("prepare", "pretrain", "predict", "calibrate", "figure")
-    once = ("published", "all_runs", "classes", "report", "paper")
+    once = ("published", "all_runs", "claims", "classes", "report", "paper")
     planned = done.planned(study="layouts.yaml")
     result = done.snakemake("prepare_cub200", study="layouts.yaml")
     done.edit("layouts.yaml", "name: others", "name: layouts")

@@ -23,6 +23,7 @@ def test_the_paper_is_312_runs_and_no_superior_model_is_trained_twice(fresh: Pro
         "classes": 1,
         "report": 1,
         "paper": 1,
+        "claims": 1,
     }
 
 

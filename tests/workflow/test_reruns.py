@@ -23,6 +23,7 @@ def test_a_study_runs_from_data_to_tables_and_figures(finished: Project) -> None
     for name in ("table_1", "table_3", "table_7"):
         assert {f"tables/{name}.{kind}" for kind in ("tex", "csv", "md")} <= made
     assert {"figures/figure_7b.pdf", "figures/figure_7b.png", "all_runs.csv"} <= made
+    assert {"claims.csv", "claims.md", "figures/claims.pdf", "figures/claims.png"} <= made
     runs = pd.read_csv(results / "all_runs.csv")
     assert sorted(zip(runs["method"], runs["augmentation"], runs["seed"], strict=True)) == [
         ("aikd", "cutout", 0),
@@ -145,6 +146,15 @@ def test_table_code_makes_tables_alone(restored: Restored) -> None:
     path.write_text(path.read_text() + "\nCHANGED = True\n")
     assert project.planned(*(f"table_{n}" for n in (1, 3, 7))) == {"table": 3}
     assert not {"prepare", "pretrain", "train", "predict", "calibrate"} & project.planned().keys()
+
+
+def test_code_of_claims_makes_claims_and_the_report_alone(restored: Restored) -> None:
+    project = restored()
+    for name in ("results/claims/verdicts.py", "study/claims/binding.py", "results/claims/figure.py"):
+        path = project.root / "aikd" / name
+        path.write_text(path.read_text() + "\nCHANGED = True\n")
+    assert project.planned() == {"claims": 1, "report": 1}
+    assert project.planned("claims") == {"claims": 1}
 
 
 def test_metric_code_makes_metrics_again_and_trains_nothing(restored: Restored) -> None:

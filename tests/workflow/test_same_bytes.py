@@ -37,6 +37,7 @@ def made(project: Project) -> dict[str, bytes]:
     """Tables, figures, the document and all runs of a finished study, by name."""
     results = project.root / "results" / "twice"
     files = [*(results / f"{name}.csv" for name in ("all_runs", "classes")), *results.glob("paper.*")]
+    files += [results / "claims.csv", results / "claims.md"]
     files += [*results.glob("tables/*"), *results.glob("figures/*")]
     return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
@@ -56,7 +57,7 @@ def test_all_runs_tables_and_figures_are_the_same_bytes(projects: list[Project])
     once, again = (made(project) for project in projects)
     assert {Path(name).suffix for name in once} == {".csv", ".tex", ".md", ".pdf", ".png"}
     documents = 1 if missing() else 2
-    assert len(once) == 2 + documents + 2 * 3 + (4 + 1) * 2
+    assert len(once) == 4 + documents + 2 * 3 + (4 + 1 + 1) * 2
     assert once.keys() == again.keys()
     assert [name for name in once if once[name] != again[name]] == []
 

@@ -24,6 +24,8 @@ rule figure:
         f"{w.results}/logs/figures/{{name}}.log",
     benchmark:
         f"{w.results}/benchmarks/figures/{{name}}.jsonl"
+    wildcard_constraints:
+        name=r"(?!claims\.)[a-z0-9_]+",
     conda:
         "../../envs/aikd.yaml"
     params:

@@ -1,6 +1,6 @@
 """What people open: learning curves, the report, and the paper as one document.
 
-Needs tables, figures, predictions and histories; makes `classes.csv`, `report.html`, `paper.tex` and, where LaTeX is
+Needs tables, figures, claims, predictions and histories; makes `classes.csv`, `report.html`, `paper.tex` and, where LaTeX is
 installed, `paper.pdf`; and a target for each figure of learning curves.
 """
 
@@ -40,6 +40,7 @@ rule report:
     """Everything on one page that opens without a network."""
     input:
         w.everything(),
+        w.claims_files(),
         code=code("results/*.py", "results/report/*.*", "study/metrics.py"),
     output:
         f"{w.results}/report.html",

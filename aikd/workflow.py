@@ -73,9 +73,13 @@ class Workflow:
         """How to train what the settings say: not compared (it asks for `threads`), so it retrains nothing."""
         study = self.study
         return (
-            f"--evaluate-every {study.evaluate_every} --save-every {study.save_every}"
-            f" --runs-per-gpu {study.runs_per_gpu}"
-        ) + (" --compile" if study.compile else "")
+            (
+                f"--evaluate-every {study.evaluate_every} --save-every {study.save_every}"
+                f" --runs-per-gpu {study.runs_per_gpu}"
+            )
+            + (" --compile" if study.compile else "")
+            + (" --tensorboard" if study.tensorboard else "")
+        )
 
     def predict_options(self, wildcards: Any, threads: int) -> str:
         """How to predict; not compared, as above."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from aikd.augment import batch_sizes
 from aikd.engine.adoption import LEFT_BEHIND, forget
@@ -78,11 +79,8 @@ def train(
     if compiled:
         check_compiler(device)
     prepared = _open_data(settings, data)
-    superior, identity = None, {"settings": settings, "inputs": {"data": prepared.digest}}
-    if settings["superior"]:
-        _check_data(results, settings["superior"], prepared)
-        superior = load_superior(results, settings, prepared)
-        identity["inputs"]["superior"] = file_digest(results / RUNS / settings["superior"] / MODEL)
+    superior, inputs = _inputs(settings, results, prepared)
+    identity = {"settings": settings, "inputs": inputs}
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
     _tidy(folder)
@@ -97,6 +95,18 @@ def train(
     attempt.states.put_aside()
     write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
     _leave_predictions(folder, trainer, prepared)
+
+
+def _inputs(
+    settings: dict[str, Any], results: Path, prepared: Prepared
+) -> tuple[nn.Module | None, dict[str, str]]:
+    """The superior model, if the run learns from one; and the digests of all that it is trained on."""
+    if not settings["superior"]:
+        return None, {"data": prepared.digest}
+    _check_data(results, settings["superior"], prepared)
+    superior = load_superior(results, settings, prepared)
+    digest = file_digest(results / RUNS / settings["superior"] / MODEL)
+    return superior, {"data": prepared.digest, "superior": digest}
 
 
 def _tidy(folder: Path) -> None:

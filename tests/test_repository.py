@@ -23,7 +23,7 @@ Done = subprocess.CompletedProcess[str]
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["aikd.errors", "aikd.files", "aikd.messages", "aikd.records", "aikd.study"],
+    ["aikd.errors", "aikd.files", "aikd.messages", "aikd.progress", "aikd.records", "aikd.study"],
     [
         "aikd.streams",
         "aikd.optimisers",

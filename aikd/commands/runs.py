@@ -24,9 +24,14 @@ def train(options: argparse.Namespace) -> None:
     with heeding() as signals:
         from aikd.engine.lease import leased
         from aikd.engine.locks import exclusive
+        from aikd.engine.reporting import reporting
         from aikd.study.layout import RUNS
         from aikd.study.run import Run
 
+        if options.tensorboard:
+            from aikd.engine.tensorboard import check_installed
+
+            check_installed()
         settings = json_object(options.settings, SETTINGS)
         if "run" not in settings:
             raise UserError(f"--settings: lacks run; {SETTINGS}")
@@ -39,20 +44,29 @@ def train(options: argparse.Namespace) -> None:
 
         # Two may want one run where Snakemake was killed and what it had started trains on. Who comes second finds
         # the work done; until then it must not keep a GPU.
-        with exclusive(folder, say, check), leased(run, options.runs_per_gpu, check) as gpu:
-            from aikd.engine import jobs
+        with exclusive(folder, say, check), reporting(folder, settings) as reporter:
 
-            check()
-            jobs.train(
-                settings,
-                options.results,
-                options.data,
-                options.evaluate_every,
-                options.save_every,
-                gpu,
-                signals,
-                options.compile,
-            )
+            def waits() -> None:
+                check()
+                reporter.does("waits for a GPU")
+
+            with leased(run, options.runs_per_gpu, waits) as gpu:
+                reporter.does("starts")
+                from aikd.engine import jobs
+
+                check()
+                jobs.train(
+                    settings,
+                    options.results,
+                    options.data,
+                    options.evaluate_every,
+                    options.save_every,
+                    gpu,
+                    signals,
+                    options.compile,
+                    reporter,
+                    options.tensorboard,
+                )
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -97,6 +111,7 @@ def add(command: Adder) -> None:
     c.add_argument(
         "--compile", action="store_true", help="compile networks before training, which takes minutes"
     )
+    c.add_argument("--tensorboard", action="store_true", help="write files for TensorBoard, too")
     command(predict, RUN, RESULTS, DATA, RUNS_PER_GPU)
     c = command(calibrate, RUN, RESULTS)
     c.add_argument("--bins", type=positive, default=15, help="equal-width bins of the calibration error (15)")

@@ -214,6 +214,9 @@ class Study(Section):
     Results agree within rounding. Changing it retrains nothing."""
     runs_per_gpu: Count = 1
     """Runs that share one GPU of a workstation: small networks leave most of it idle. Changing it retrains nothing."""
+    tensorboard: Flag = False
+    """Write each run's history for TensorBoard, too, in tensorboard/ within the results. Needs the package, which
+    `pip install -e '.[tensorboard]'` gets. Changing it retrains nothing."""
     device_tflops: Positive = 5.0
     """Sustained training throughput of one device in 10¹² floating-point operations a second, by which times are
     planned and asked of a cluster. An assumption to be replaced by a measurement. Changing it retrains nothing."""

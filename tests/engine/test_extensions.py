@@ -27,7 +27,15 @@ pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 # What is built in, once more. The model draws in training, as nothing built in does.
 METHODS = """
-from aikd.extend import Batch, Fraction, Method, MethodSettings, Step, method
+from aikd.extend import AIKDSettings, Batch, Fraction, Method, MethodSettings, Step, method
+from aikd.methods.aikd import AIKD
+
+class VariantSettings(AIKDSettings):
+    omega: Fraction = 0.3
+
+@method("variant", settings=VariantSettings)
+class Variant(AIKD):
+    pass
 
 class Settings(MethodSettings):
     alpha: Fraction = 0.8
@@ -190,6 +198,13 @@ def test_a_method_that_computes_what_pskd_does_ends_in_its_weights(own: Own, tin
     expected = weights(own("pskd", alpha=0.6), tiny)
     assert equal(weights(own("refined", alpha=0.6), tiny), expected)
     assert not equal(weights(own("refined"), tiny), expected)
+
+
+def test_a_variant_of_aikd_with_other_defaults_ends_in_its_weights(own: Own, tiny: Path) -> None:
+    settings = own("variant", alpha_g=0.2)
+    assert settings["run"] == "digits/plain/variant/alpha_g=0.2/seed0"
+    assert settings["superior"] == "digits/plain/baseline/seed0"
+    assert equal(weights(settings, tiny), weights(own("aikd", alpha_g=0.2, omega=0.3), tiny))
 
 
 def test_a_network_that_is_the_built_in_one_ends_in_its_weights(own: Own, tiny: Path) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import blocks, files
 from tests.workflow.conftest import ROOT, Project, copy_project
 
-PAGE = (ROOT / "docs/extend.md").read_text(encoding="utf-8")
-FILES = dict(re.findall(r'^```\w+ title="(.+?)"\n(.+?)^```', PAGE, re.DOTALL | re.MULTILINE))
+PAGE = ROOT / "docs/extend.md"
+FILES = files(PAGE)
 COMMANDS = [
     line.split("#")[0].strip()
-    for block in re.findall(r"^```sh\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    for line in block.splitlines()
+    for block in blocks(PAGE)
+    if block.language == "sh"
+    for line in block.text.splitlines()
 ]
 STUDY = "own.yaml"
 

@@ -1,25 +1,20 @@
 """Extensions in training: the same to the bit as what is built in, where they compute the same."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from aikd.engine import jobs
-from aikd.engine.sources import prepare
 from aikd.engine.state import Snapshot
-from aikd.engine.store import Prepared
-from aikd.engine.training import Trainer
 from aikd.errors import UserError
 from aikd.records import read_predictions, same_training
 from aikd.study import extensions
 from aikd.study.load import check_study
-from aikd.study.resolve import resolve, resolve_data
+from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from tests.engine.resuming import RECIPE, history, timeless, trainer
 
@@ -125,18 +120,7 @@ def same(images, rng, settings):
 def crop(images, rng, settings):
     return images[:, :, 1:]
 """
-DATA = """
-import numpy as np
-from aikd.extend import DataSet, Transform, data_set
-
-@data_set("dots", DataSet(
-    label="Dots", category="coarse", classes=3, train=30, test=9, transform=Transform(size=8, padding=1)))
-def dots():
-    images = np.random.default_rng(0).integers(0, 256, (39, 3, 8, 8), dtype=np.uint8)
-    labels = np.arange(39) % 3
-    return ["a", "b", "c"], {"train": (images[:30], labels[:30]), "test": (images[30:], labels[30:])}
-"""
-FILES = {"methods.py": METHODS, "models.py": MODELS, "augmentations.py": AUGMENTATIONS, "dots.py": DATA}
+FILES = {"methods.py": METHODS, "models.py": MODELS, "augmentations.py": AUGMENTATIONS}
 SIZES = {"width": 4, "blocks": [1, 1, 1, 1]}
 
 Own = Callable[..., dict[str, Any]]
@@ -151,7 +135,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
     def make(
         method: str = "baseline", model: str = "plain", augmentation: str = "standard", seed: int = 0,
-        data: str = "digits", **settings: Any,
+        **settings: Any,
     ) -> dict[str, Any]:  # fmt: skip
         networks = {name: {"label": name} for name in ("copy", "dropping", "headless", "narrow", "nothing")}
         plain = {"label": "Plain", "architecture": "preact_resnet18"} | SIZES
@@ -160,14 +144,12 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
                 "name": "test",
                 "extensions": list(FILES),
                 "recipe": RECIPE,
-                "data": {name: {"models": ["plain", *networks]} for name in ("digits", "dots")},
+                "data": {"digits": {"models": ["plain", *networks]}},
                 "models": networks | {"plain": plain},
                 "methods": {"baseline": {}, method: {}},
-                "calibration": {"folds": 2},
             }
         )
-        found = resolve(study, Run(data, model, method, settings, augmentation, seed))
-        found["data_settings"] = resolve_data(study, data)
+        found = resolve(study, Run("digits", model, method, settings, augmentation, seed))
         extensions.activate([])
         return found
 
@@ -176,7 +158,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
 
 
 def used(settings: dict[str, Any]) -> dict[str, Any]:
-    settings = {key: value for key, value in settings.items() if key != "data_settings"}
     extensions.use(settings, settings["model"], settings["augmentation"])
     return settings
 
@@ -265,7 +246,6 @@ def test_copies_of_a_network_that_is_not_built_in_are_not_folded(own: Own, tiny:
 
 def test_a_run_is_trained_and_predicted_by_its_settings_alone(own: Own, tiny: Path, tmp_path: Path) -> None:
     settings = own("refined", model="dropping", augmentation="blend")
-    settings.pop("data_settings")
     results, run = tmp_path / "results", settings["run"]
     jobs.train(settings, results, tiny, 1)
     folder = results / "runs" / run
@@ -289,7 +269,6 @@ def test_a_run_is_trained_and_predicted_by_its_settings_alone(own: Own, tiny: Pa
 def test_results_never_have_a_file_run(own: Own, tiny: Path, tmp_path: Path) -> None:
     Path("models.py").write_text(MODELS + "\nopen('ran', 'w').close()\n")
     settings = own(model="dropping")
-    settings.pop("data_settings")
     short = {"recipe": settings["recipe"] | {"epochs": 1, "milestones": []}}
     jobs.train(settings | short, tmp_path, tiny, 1)
     extensions.activate([])
@@ -303,7 +282,6 @@ def test_results_never_have_a_file_run(own: Own, tiny: Path, tmp_path: Path) -> 
 
 def test_a_file_that_was_changed_trains_nothing(own: Own, tiny: Path, tmp_path: Path) -> None:
     settings = own("refined")
-    settings.pop("data_settings")
     Path("methods.py").write_text("# comments do not count\n" + METHODS)
     jobs.train(settings | {"recipe": settings["recipe"] | {"epochs": 1, "milestones": []}}, tmp_path, tiny, 1)
     extensions.activate([])
@@ -318,12 +296,10 @@ def test_a_file_that_was_changed_trains_nothing(own: Own, tiny: Path, tmp_path: 
 
 def test_a_superior_model_of_other_code_is_refused(own: Own, tiny: Path, tmp_path: Path) -> None:
     settings = own(model="dropping")
-    settings.pop("data_settings")
     short = {"recipe": settings["recipe"] | {"epochs": 1, "milestones": []}}
     jobs.train(settings | short, tmp_path, tiny, 1)
     Path("models.py").write_text(MODELS + "x = 1\n")
     later = own("tfkd", model="dropping")
-    later.pop("data_settings")
     with pytest.raises(UserError, match="must have model"):
         jobs.train(later | short, tmp_path, tiny, 1)
 
@@ -331,7 +307,6 @@ def test_a_superior_model_of_other_code_is_refused(own: Own, tiny: Path, tmp_pat
 def test_runs_of_other_code_do_not_stand_side_by_side(own: Own, tiny: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         settings = own("refined", seed=seed)
-        settings.pop("data_settings")
         short = {"recipe": settings["recipe"] | {"epochs": 1, "milestones": []}}
         jobs.train(settings | short, tmp_path, tiny, 1)
         Path("methods.py").write_text(METHODS + "x = 1\n")
@@ -360,53 +335,3 @@ def test_what_is_no_network_method_or_augmentation(
 ) -> None:
     with pytest.raises(UserError, match=f"^{expected}"):
         trainer(used(own(**chosen)), tiny).run(lambda row: None)
-
-
-# Data sets
-
-
-def test_a_data_set_is_stored_like_any_other(own: Own, tmp_path: Path) -> None:
-    settings = own(data="dots")
-    manifest = prepare(settings["data_settings"], tmp_path / "data")
-    prepared = Prepared.open(tmp_path / "data" / settings["data"]["prepared"])
-    images = np.random.default_rng(0).integers(0, 256, (39, 3, 8, 8), dtype=np.uint8)
-    assert np.array_equal(prepared.images("train"), images[:30])  # type: ignore[arg-type]
-    assert np.array_equal(prepared.images("test"), images[30:])  # type: ignore[arg-type]
-    assert np.array_equal(prepared.labels("test"), np.arange(30, 39) % 3)
-    assert manifest["class_names"] == ["a", "b", "c"]
-    mean = images[:30].mean((0, 2, 3)) / 255
-    assert manifest["mean"] == pytest.approx(mean.tolist(), abs=1e-6)
-    made = Trainer(used(settings), prepared, None, torch.device("cpu"))
-    made.run(lambda row: None)
-    before = (prepared.folder / "manifest.json").read_bytes()
-    shutil.rmtree(prepared.folder)
-    extensions.activate([])
-    prepare(settings["data_settings"], tmp_path / "data")
-    assert (prepared.folder / "manifest.json").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("train=30", "train=31", "data set dots: expected 3 classes, 31 training and 9 test images; found"),
-        ('"c"]', '"c", "d"]', "data set dots: expected 3 classes"),
-        ("% 3", "% 4", "dots.py: data set dots: train: found labels 0 to 3, but there are 3 classes"),
-        ("% 3", "* 0", "data set dots: no training image of 2 classes: b, c"),
-        ("% 3", "* 0.5", "dots.py: data set dots: train: expected 30 whole numbers as labels, found float64"),
-        ("labels[:30]", "labels[:29]", r"dots.py: data set dots: train: expected 30 whole numbers.*found int64 \[29\]"),
-        ("images[30:]", "images[30:, :1]", r"dots.py: data set dots: test: expected images uint8 .*\[9, 1, 8, 8\]"),
-        ("dtype=np.uint8)", ")", r"dots.py: data set dots: train: expected images uint8 \[N, 3, H, W\], found int64"),
-        ('"test": (', '"val": (', "dots.py: data set dots: lacks test; found train, val"),
-        ("return [", "return 3, [", "dots.py: data set dots: expected the names of the classes and a dict"),
-        ('"train": (images[:30], labels[:30])', '"train": images', "dots.py: data set dots: train: expected images"),
-    ],
-)  # fmt: skip
-def test_a_data_set_that_is_not_what_it_says(
-    own: Own, tmp_path: Path, old: str, new: str, expected: str
-) -> None:
-    assert old in DATA
-    Path("dots.py").write_text(DATA.replace(old, new.replace("dtype=np.uint8)", ")")))
-    settings = own(data="dots")["data_settings"]
-    with pytest.raises(UserError, match=f"^{expected}"):
-        prepare(settings, tmp_path / "data")
-    assert not list((tmp_path / "data").rglob("manifest.json"))

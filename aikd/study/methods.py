@@ -168,6 +168,7 @@ class AIKDSettings(MethodSettings):
     def remembers(self) -> bool:
         return self.alpha_p > 0 and self.previous == "memory"
 
+
 VARIED = frozenset({"alpha_p", "alpha_g", "omega", "tau_p", "tau_g", "critic.fc1", "critic.fc2"})
 """Settings that the paper varies: another value is another experiment. What else differs is another reading of the
 same experiment, and is compared with the same number."""

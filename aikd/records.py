@@ -142,7 +142,15 @@ def same_training(results: Path, runs: Iterable[str]) -> None:
                 )
 
 
-_SHARED = {"recipe_version": 1, "data": 1, "recipe": 1, "model": 2, "settings": -1, "augmentation": -1}
+_SHARED = {
+    "recipe_version": 1,
+    "data": 1,
+    "recipe": 1,
+    "model": 2,
+    "settings": -1,
+    "augmentation": -1,
+    "extension": -1,
+}
 """Settings of a run, and by how much of their paths the runs are told that must share them."""
 
 

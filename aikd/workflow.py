@@ -89,7 +89,10 @@ class Workflow:
 
     def predict_options(self, wildcards: Any, threads: int) -> str:
         """How to predict; not compared, as above."""
-        return f"--runs-per-gpu {self.study.runs_per_gpu}"
+        settings = json.loads(self.settings(wildcards))
+        extension = settings["model"].get("extension")
+        options = f"--runs-per-gpu {self.study.runs_per_gpu}"
+        return f"{options} --extension {shlex.quote(extension['file'])}" if extension else options
 
     def _settings_of(self, path: str) -> str:
         run = Run.from_path(path)

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     ["aikd.errors", "aikd.files", "aikd.messages", "aikd.progress", "aikd.records", "aikd.study"],
     [
+        "aikd.extend",
         "aikd.streams",
         "aikd.optimisers",
         "aikd.augment",

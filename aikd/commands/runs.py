@@ -35,7 +35,7 @@ def train(options: argparse.Namespace) -> None:
         settings = json_object(options.settings, SETTINGS)
         if "run" not in settings:
             raise UserError(f"--settings: lacks run; {SETTINGS}")
-        run = Run.from_path(str(settings["run"])).path
+        run = Run.from_path(str(settings["run"]), written=True).path
         folder = options.results / RUNS / run
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -78,7 +78,7 @@ def predict(options: argparse.Namespace) -> None:
         from aikd.study.layout import RUNS
         from aikd.study.run import Run
 
-        run = Run.from_path(options.run).path
+        run = Run.from_path(options.run, written=True).path
         if adopt(options.results / RUNS / run):
             return
         from aikd.engine.lease import leased
@@ -89,7 +89,7 @@ def predict(options: argparse.Namespace) -> None:
         with leased(run, options.runs_per_gpu, check):
             from aikd.engine import jobs
 
-            jobs.predict(run, options.results, options.data, check)
+            jobs.predict(run, options.results, options.data, check, options.extension)
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -97,7 +97,7 @@ def calibrate(options: argparse.Namespace) -> None:
     from aikd.engine.evaluation import evaluate
     from aikd.study.run import Run
 
-    evaluate(Run.from_path(options.run).path, options.results, options.bins, options.folds)
+    evaluate(Run.from_path(options.run, written=True).path, options.results, options.bins, options.folds)
 
 
 def add(command: Adder) -> None:
@@ -112,7 +112,13 @@ def add(command: Adder) -> None:
         "--compile", action="store_true", help="compile networks before training, which takes minutes"
     )
     c.add_argument("--tensorboard", action="store_true", help="write files for TensorBoard, too")
-    command(predict, RUN, RESULTS, DATA, RUNS_PER_GPU)
+    command(predict, RUN, RESULTS, DATA, RUNS_PER_GPU).add_argument(
+        "--extension",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of the study's extensions that the run's network comes from; it is run",
+    )
     c = command(calibrate, RUN, RESULTS)
     c.add_argument("--bins", type=positive, default=15, help="equal-width bins of the calibration error (15)")
     c.add_argument("--folds", type=positive, default=5, help="folds of the cross-fitted temperature (5)")

@@ -1,7 +1,7 @@
 """The jobs that need a device: train a run, predict with it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,18 @@ from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
 from aikd.engine.memory import keep_freed_memory
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
-from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
 from aikd.engine.provenance import revision, versions
 from aikd.engine.reporting import Reporter
 from aikd.engine.signals import Signals
 from aikd.engine.store import Prepared
 from aikd.engine.tensorboard import Board
-from aikd.engine.training import Row, Trainer, holdout_data, test_data
+from aikd.engine.training import Row, Trainer, holdout_data, precision_of, test_data
 from aikd.errors import UserError
 from aikd.files import leftovers, write_json
 from aikd.messages import say
 from aikd.records import file_digest, read_summary
+from aikd.study import extensions
 from aikd.study.explain import explaining
 from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY, TENSORBOARD
 from aikd.study.resolve import RECIPE_VERSION, SETTINGS
@@ -172,10 +172,11 @@ def _check_settings(settings: dict[str, Any]) -> None:
             "`aikd settings RUN` prints the settings anew"
         )
     run = str(settings.get("run"))
-    if (canonical := Run.from_path(run).path) != run:
-        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}; give that")
     if missing := [key for key in SETTINGS if key not in settings]:
         raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings {run}` prints all of them")
+    extensions.use(settings, settings["model"], settings["augmentation"])
+    if (canonical := Run.from_path(run).path) != run:
+        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}; give that")
     with explaining("--settings: recipe", Recipe):
         Recipe.model_validate(settings.get("recipe"))
 
@@ -218,10 +219,17 @@ def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, A
     }
 
 
-def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lambda: None) -> None:
+def predict(
+    run: str,
+    results: Path,
+    data: Path,
+    check: Callable[[], None] = lambda: None,
+    files: Sequence[str] = (),
+) -> None:
     """Predict the evaluation set with a trained run; writes `predictions.safetensors` into its folder.
 
     Args:
+        files: extensions to be run, for a network of theirs.
         check: called before each batch; what it raises ends predicting.
 
     Raises:
@@ -229,10 +237,12 @@ def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lam
     """
     folder, device = results / RUNS / run, choose_device()
     settings = trained_settings(results, run)
+    if files:
+        extensions.activate(files)
     prepared = _open_data(settings, data)
     _check_data(results, run, prepared)
     model = load_trained(results, settings, prepared)
-    precision = Precision(settings["recipe"]["precision"], device, settings["recipe"]["channels_last"])
+    precision = precision_of(settings, device)
     test = test_data(settings, prepared, precision)
     holdout = holdout_data(settings, prepared, precision)
     write_predictions(

@@ -4,8 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, WithJsonSchema, model_validator
 
+from aikd.study.architectures import ARCHITECTURES
 from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet
 from aikd.study.fields import (
@@ -128,7 +129,9 @@ class DataEntry(Section):
         return {key: value for key, value in said.items() if value is not None} | counts
 
 
-Architecture = Literal["preact_resnet18", "resnet18", "densenet121", "densenet121_3x3"]
+Architecture = Annotated[
+    Name, WithJsonSchema({"anyOf": [{"enum": list(ARCHITECTURES)}, {"type": "string"}], "type": "string"})
+]
 
 
 class ModelEntry(Section):
@@ -144,6 +147,8 @@ class ModelEntry(Section):
     """Growth rate of a DenseNet; none: 32."""
     blocks: Annotated[list[Blocks], Field(min_length=4, max_length=4)] | None = None
     """Blocks in each of the four stages; none: the architecture's own."""
+    settings: dict[str, Any] = {}
+    """Settings of an extension's network."""
 
 
 class When(Section):
@@ -188,6 +193,8 @@ class Study(Section):
 
     name: Name
     """`paper` writes to results/, any other name to results/<name>/."""
+    extensions: list[str] = []
+    """Python files of one's own, relative to the working directory: methods, networks, augmentations, data sets."""
     seeds: Seeds = [0, 1, 2]
     """Every result is a mean over runs with these seeds."""
     recipe: Recipe = Recipe()

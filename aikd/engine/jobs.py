@@ -70,10 +70,10 @@ def train(
     device = choose_device()
     if compiled:
         check_compiler(device)
-    prepared = _open_data(settings, data)
+    prepared = open_data(settings, data)
     superior, identity = None, {"settings": settings, "inputs": {"data": prepared.digest}}
     if settings["superior"]:
-        _check_data(results, settings["superior"], prepared)
+        check_data(results, settings["superior"], prepared)
         superior = load_superior(results, settings, prepared)
         identity["inputs"]["superior"] = file_digest(results / RUNS / settings["superior"] / MODEL)
     folder = results / RUNS / settings["run"]
@@ -192,8 +192,8 @@ def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lam
     """
     folder, device = results / RUNS / run, choose_device()
     settings = trained_settings(results, run)
-    prepared = _open_data(settings, data)
-    _check_data(results, run, prepared)
+    prepared = open_data(settings, data)
+    check_data(results, run, prepared)
     model = load_trained(results, settings, prepared)
     precision = Precision(settings["recipe"]["precision"], device, settings["recipe"]["channels_last"])
     test = test_data(settings, prepared, precision)
@@ -204,8 +204,12 @@ def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lam
     forget(folder)
 
 
-def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
-    """The prepared data of a run, refused where it is not what the settings describe."""
+def open_data(settings: dict[str, Any], data: Path) -> Prepared:
+    """The prepared data of a run.
+
+    Raises:
+        UserError: it is not there, or not what the settings describe.
+    """
     where = settings["data"].get("prepared")
     if not isinstance(where, str):
         raise UserError(
@@ -225,8 +229,12 @@ def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
     return prepared
 
 
-def _check_data(results: Path, run: str, prepared: Prepared) -> None:
-    """Refuse data that was prepared otherwise than what the run was trained on."""
+def check_data(results: Path, run: str, prepared: Prepared) -> None:
+    """Refuse data that was prepared otherwise than what the run was trained on.
+
+    Raises:
+        UserError: it was.
+    """
     trained = (read_summary(results, run) or {}).get("data", prepared.digest)
     if trained != prepared.digest:
         raise UserError(

@@ -49,6 +49,42 @@ def classify(options: argparse.Namespace) -> None:
         raise UserError(f"{bad:,} of {len(images):,} images could not be classified")
 
 
+def archive(options: argparse.Namespace) -> None:
+    """Pack a study's finished runs into one file, from which tables and figures are made again without training."""
+    from aikd.engine.sharing.packing import pack, without_manifest
+    from aikd.study.load import load_study
+
+    contents = pack(
+        options.study, options.results, options.data, options.to,
+        models=options.models, all_predictions=options.predictions == "all",
+    )  # fmt: skip
+    for run, why in contents.left_out.items():
+        say(f"left out: {run}: {why}")
+    for name in without_manifest(load_study(options.study), options.data):
+        say(f"left out: data.{name}: not prepared here, so a table of data sets will want to prepare it")
+    unpacked, packed = sum(file.size for file in contents.files.values()), options.to.stat().st_size
+    say(
+        f"{options.to}: {len(contents.runs):,} of {contents.wanted:,} runs of {contents.study}, "
+        f"{unpacked / 1e6:,.1f} MB in {packed / 1e6:,.1f} MB"
+    )
+
+
+def unpack(options: argparse.Namespace) -> None:
+    """Put the results that are in an archive where they belong, after comparing all of them with their hashes."""
+    from aikd.engine.sharing.contents import study_file
+    from aikd.engine.sharing.unpacking import unpack as put
+
+    done = put(options.archive, options.to)
+    contents = done.contents
+    say(
+        f"{contents.study}: {len(contents.runs):,} of {contents.wanted:,} runs, {len(done.written):,} files written "
+        f"below {options.to}, {done.kept:,} were there already"
+    )
+    if contents.left_out:
+        say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
+    say(f"snakemake --cores 2 --configfile {study_file(contents.results)}   makes all tables and figures")
+
+
 def _images(paths: list[Path]) -> Iterator[Path]:
     """Files as they are named, and the images in folders, however deep, by name; hidden ones are passed over."""
     from aikd.study.folders import EXTENSIONS
@@ -75,6 +111,15 @@ def add(command: Adder) -> None:
         help="which fitted temperature to take (holdout where the study holds images out, else oracle)",
     )  # fmt: skip
     c.add_argument("--onnx", action="store_true", help="write model.onnx, too, and compare it with PyTorch")
+    c = command(archive, STUDY, results, DATA, TO)
+    c.add_argument("--models", action="store_true", help="take the weights of all runs, too")
+    c.add_argument(
+        "--predictions", choices=("all", "figures"), default="all",
+        help="of which runs to take the predictions: all (the default), or those that a figure is drawn from",
+    )  # fmt: skip
+    c = command(unpack)
+    c.add_argument("archive", type=Path, metavar="FILE", help="what `aikd archive` wrote")
+    c.add_argument("--to", type=Path, default=Path(), help="folder of the project (this one)")
     c = command(classify)
     c.add_argument("folder", type=Path, metavar="DIR", help="what `aikd export` wrote")
     c.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them")

@@ -102,6 +102,30 @@ def test_nothing_is_left_to_do_without_the_server(done: Project) -> None:
     assert done.planned(study="layouts.yaml") == {}
 
 
+def test_results_make_the_same_tables_where_there_are_no_archives_and_no_images(
+    done: Project, tmp_path: Path
+) -> None:
+    packed = done.run("aikd", "archive", "--study", "layouts.yaml", "--to", "layouts.zip")
+    assert packed.returncode == 0, packed.stdout
+    elsewhere = copy_project(tmp_path)
+    unpacked = elsewhere.run("aikd", "unpack", str(done.root / "layouts.zip"))
+    assert unpacked.returncode == 0, unpacked.stdout
+    again = "results/layouts/study.yaml"
+    assert elsewhere.planned(study=again) == {"table": 2, "published": 1, "all_runs": 1}
+    result = elsewhere.snakemake(study=again)
+    assert result.returncode == 0, result.stdout
+    made = [
+        p.relative_to(done.root)
+        for p in (done.root / "results/layouts").rglob("*.*")
+        if p.parent.name == "tables"
+    ]
+    assert len(made) == 3 * 3
+    for path in [*made, Path("results/layouts/all_runs.csv"), Path("results/layouts/costs.csv")]:
+        assert (elsewhere.root / path).read_bytes() == (done.root / path).read_bytes()
+    assert not (elsewhere.root / "photos").exists()
+    assert not (elsewhere.root / "data/downloads").exists()
+
+
 def test_arrays_that_were_deleted_come_back_byte_for_byte_and_nothing_is_trained_again(done: Project) -> None:
     folder = prepared(done, "cub200")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

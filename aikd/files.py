@@ -85,12 +85,17 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     temporary.mkdir()
     try:
-        yield temporary
-        for file in (file for file in temporary.rglob("*") if file.is_file()):
-            with file.open("rb+") as content:
-                os.fsync(content.fileno())
+        with naming(path):
+            yield temporary
+            for file in (file for file in temporary.rglob("*") if file.is_file()):
+                with file.open("rb+") as content:
+                    os.fsync(content.fileno())
         refuse_existing(path)  # once more, as writing may have taken a while
         temporary.replace(path)
+    except OSError as error:
+        if Path(str(error.filename)).is_relative_to(temporary):  # a name that nobody has given
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(path.parent)

@@ -37,14 +37,15 @@ def classify(options: argparse.Namespace) -> None:
     images = list(_images(options.images))
     bad = 0
     for image, found in model.classify_all(images, options.top):
+        name = str(image).encode(errors="backslashreplace").decode()  # a name need not be text
         if isinstance(found, UserError):
             bad += 1
             say(f"aikd classify: {found}")
         elif options.json:
             classes = [{"name": g.name, "label": g.label, "probability": g.probability} for g in found]
-            print(json.dumps({"image": str(image), "classes": classes}, ensure_ascii=False))
+            print(json.dumps({"image": name, "classes": classes}, ensure_ascii=False))
         else:
-            print(image, *(f"{100 * g.probability:6.1f} %  {g.name}" for g in found), sep="\n")
+            print(name, *(f"{100 * g.probability:6.1f} %  {g.name}" for g in found), sep="\n")
     if bad:
         raise UserError(f"{bad:,} of {len(images):,} images could not be classified")
 
@@ -82,7 +83,10 @@ def unpack(options: argparse.Namespace) -> None:
     )
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
-    say(f"snakemake --cores 2 --configfile {study_file(contents.results)}   makes all tables and figures")
+    where = "" if options.to == Path() else f"   (in {options.to})"
+    say(
+        f"snakemake --cores 2 --configfile {study_file(contents.results)}   makes all tables and figures{where}"
+    )
 
 
 def _images(paths: list[Path]) -> Iterator[Path]:

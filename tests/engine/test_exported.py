@@ -193,8 +193,9 @@ def test_an_export_that_fails_half_way_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exporting, "model_card", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="no room, the disk is full") as error:
         photographs.export(tmp_path / "target")
+    assert error.value.filename == str(tmp_path / "target")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -312,6 +313,18 @@ def test_classify_looks_into_folders_and_prints_as_many_classes_as_wanted(
     )
     scores = json.loads((photographs.results / "runs" / photographs.run / "metrics.json").read_text())
     assert 100 * (1 - right / 14) == pytest.approx(scores["metrics"]["top1_error"])
+
+
+def test_names_that_are_no_text_are_no_hindrance(
+    photographs: Trained, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        odd = Path(shutil.copy(photographs.files[1], tmp_path / "x\udcff.png"))
+    except OSError:
+        pytest.skip("this file system takes text only")
+    for form in ([], ["--json"]):
+        assert main(["classify", str(folder), str(odd), *form]) == 0
+        assert "udcff.png" in capsys.readouterr().out
 
 
 def test_export_and_classify_by_hand(

@@ -198,11 +198,11 @@ def _writing(path: Path, name: str) -> Iterator[Write]:
 
             def add_zipped(member: str, content: bytes) -> None:
                 info = zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0))
-                info.compress_type, info.create_system, info.external_attr = (
-                    zipfile.ZIP_DEFLATED,
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.create_system, info.external_attr = (
                     3,
                     0o100644 << 16,
-                )
+                )  # an ordinary file, on whatever system
                 zipped.writestr(info, content, compresslevel=LEVEL)
 
             yield add_zipped

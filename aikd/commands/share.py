@@ -83,10 +83,8 @@ def unpack(options: argparse.Namespace) -> None:
     )
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
-    where = "" if options.to == Path() else f"   (in {options.to})"
-    say(
-        f"snakemake --cores 2 --configfile {study_file(contents.results)}   makes all tables and figures{where}"
-    )
+    where = "" if options.to == Path() else f" in {options.to}"
+    say(f"all tables and figures{where}: snakemake --cores 2 --configfile {study_file(contents.results)}")
 
 
 def _images(paths: list[Path]) -> Iterator[Path]:

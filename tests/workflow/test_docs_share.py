@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,10 +58,15 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def run(project: Project, block: Block) -> str:
     """Run a block in a copy; returns what it printed."""
-    commands = [line.split() for line in block.code.splitlines() if not line.startswith("#")]
-    if block.language == "python":
-        (project.root / "block.py").write_text(block.code, encoding="utf-8")
-        commands = [["block"]]
+    python = block.code if block.language == "python" else ""
+    lines = [line for line in block.code.splitlines() if not line.startswith(("#", "mkdir"))]
+    if lines[0].startswith("python -c "):
+        (project.root / "digits").mkdir()
+        _, _, python = shlex.split("\n".join(lines))
+    if python:
+        (project.root / "block.py").write_text(python, encoding="utf-8")
+        lines = ["block"]
+    commands = [line.split() for line in lines]
     said = ""
     for module, *arguments in commands:
         done = project.run(module, *arguments)
@@ -78,8 +84,8 @@ def test_every_command_shown_works_and_prints_what_is_shown(
     (tmp_path / "elsewhere").mkdir()
     elsewhere = copy_project(tmp_path / "elsewhere")
     shown = blocks()
-    assert [block.language for block in shown].count("sh") == 6
-    assert [block.language for block in shown].count("python") == 3
+    assert [block.language for block in shown].count("sh") == 7
+    assert [block.language for block in shown].count("python") == 2
     for block in shown:
         project = here
         if block.code.startswith("# elsewhere"):

@@ -12,7 +12,7 @@ from tests.workflow.test_same_bytes import STUDY, made
 pytestmark = pytest.mark.workflow
 
 RESTORED = "results/twice/study.yaml"
-OUTPUTS = {"table": 2, "figure": 4, "all_runs": 1}
+OUTPUTS = {"table": 2, "figure": 4, "all_runs": 1, "claims": 1}
 MADE_ANEW = {"prepare", "download", "pretrain", "train", "predict"}
 
 
@@ -60,7 +60,7 @@ def test_every_table_and_figure_is_the_same_and_nothing_is_trained(
     done = restored.snakemake(study=RESTORED)
     assert done.returncode == 0, done.stdout
     wanted, found = made(origin), made(restored)
-    assert len(wanted) == 1 + 2 * 3 + 4 * 2
+    assert len(wanted) == 3 + 2 * 3 + 5 * 2
     assert found.keys() == wanted.keys()
     assert [name for name in wanted if found[name] != wanted[name]] == []
     costs = "results/twice/costs.csv"

@@ -29,6 +29,10 @@ COMMANDS = [
     "table",
     "figure",
     "collect",
+    "export",
+    "classify",
+    "archive",
+    "unpack",
 ]
 HEAVY = ["torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "numpy", "snakemake"]
 

@@ -23,6 +23,11 @@ EVALUATION_PIXELS = 2_500_000
 """Pixels of the images evaluated at once: 500 of up to 70 × 70, but 49 of 224 × 224, as activations grow with them."""
 
 
+def evaluation_batch(size: int) -> int:
+    """How many images of size × size pixels are evaluated at once."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // size**2))
+
+
 class Images:
     """Images and labels of one split, with the transform that turns them into network inputs.
 
@@ -68,7 +73,7 @@ class Images:
         Raises:
             UserError: the centre crop does not fit into an image.
         """
-        batch = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // self.transform.size**2))
+        batch = evaluation_batch(self.transform.size)
         yield from zip(self.pixels.centres(batch), self.labels.split(batch), strict=True)
 
 

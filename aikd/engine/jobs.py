@@ -78,7 +78,7 @@ def train(
     device = choose_device()
     if compiled:
         check_compiler(device)
-    prepared = _open_data(settings, data)
+    prepared = open_data(settings, data)
     superior, inputs = _inputs(settings, results, prepared)
     identity = {"settings": settings, "inputs": inputs}
     folder = results / RUNS / settings["run"]
@@ -103,7 +103,7 @@ def _inputs(
     """The superior model, if the run learns from one; and the digests of all that it is trained on."""
     if not settings["superior"]:
         return None, {"data": prepared.digest}
-    _check_data(results, settings["superior"], prepared)
+    check_data(results, settings["superior"], prepared)
     superior = load_superior(results, settings, prepared)
     digest = file_digest(results / RUNS / settings["superior"] / MODEL)
     return superior, {"data": prepared.digest, "superior": digest}
@@ -239,8 +239,8 @@ def predict(
     settings = trained_settings(results, run)
     if files:
         extensions.activate(files)
-    prepared = _open_data(settings, data)
-    _check_data(results, run, prepared)
+    prepared = open_data(settings, data)
+    check_data(results, run, prepared)
     model = load_trained(results, settings, prepared)
     precision = precision_of(settings, device)
     test = test_data(settings, prepared, precision)
@@ -251,8 +251,12 @@ def predict(
     forget(folder)
 
 
-def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
-    """The prepared data of a run, refused where it is not what the settings describe."""
+def open_data(settings: dict[str, Any], data: Path) -> Prepared:
+    """The prepared data of a run.
+
+    Raises:
+        UserError: it is not there, or not what the settings describe.
+    """
     where = settings["data"].get("prepared")
     if not isinstance(where, str):
         raise UserError(
@@ -272,8 +276,12 @@ def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
     return prepared
 
 
-def _check_data(results: Path, run: str, prepared: Prepared) -> None:
-    """Refuse data that was prepared otherwise than what the run was trained on."""
+def check_data(results: Path, run: str, prepared: Prepared) -> None:
+    """Refuse data that was prepared otherwise than what the run was trained on.
+
+    Raises:
+        UserError: it was.
+    """
     trained = (read_summary(results, run) or {}).get("data", prepared.digest)
     if trained != prepared.digest:
         raise UserError(

@@ -24,14 +24,14 @@ from aikd.study.fields import (
     Typed,
     Whole,
 )
-from aikd.study.folders import Scan, scan
+from aikd.study.folders import Scan, scan_or_kept
 from aikd.study.outputs import Figure, Table
 
 Seeds = Annotated[list[Whole], Field(min_length=1)]
 Share = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False), Typed]
 
 
-look = cache(scan)
+look = cache(scan_or_kept)
 """A folder as it was when the study was read: one look, as a study asks for it again and again."""
 
 

@@ -90,5 +90,5 @@ $(INSTALLED): pyproject.toml
 	@if [ "$$($(VENV)/bin/python -m pip --version >/dev/null 2>&1 && $(VENV)/bin/python -c '$(WHICH_PYTHON)')" \
 	  != "$$("$(PYTHON)" -c '$(WHICH_PYTHON)')" ]; then \
 	  echo "Making $(VENV) ..."; "$(PYTHON)" -m venv --clear $(VENV); fi
-	$(VENV)/bin/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
+	$(VENV)/bin/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e '.[dev,onnx]'
 	@touch $@

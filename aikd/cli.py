@@ -5,14 +5,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from aikd.commands import claims, data, plan, results, runs, studies
+from aikd.commands import claims, data, plan, results, runs, share, status, studies, why
 from aikd.errors import Interrupted, UserError
 from aikd.messages import drop_rest, say
 
 EX_TEMPFAIL = 75
 """Exit code of sysexits.h for what did not fail and should be tried again: training that a signal interrupted."""
 
-PRINTING = (studies.__name__, plan.__name__, claims.__name__)
+PRINTING = tuple(module.__name__ for module in (studies, plan, claims, share, status, why))
 """Modules of the commands whose result is what they print."""
 
 
@@ -65,6 +65,6 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    for kind in (studies, plan, data, runs, results, claims):
+    for kind in (studies, plan, status, why, data, runs, results, claims, share):
         kind.add(command)
     return root

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -69,6 +70,45 @@ def replacing(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`, and renames it to `path` at the end: whole, or not there.
+
+    Raises:
+        UserError: something is at `path` already; nothing there is touched. An empty folder is no hindrance.
+        OSError: there is no room or no permission.
+    """
+    refuse_existing(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    temporary.mkdir()
+    try:
+        with naming(path):
+            yield temporary
+            for file in (file for file in temporary.rglob("*") if file.is_file()):
+                with file.open("rb+") as content:
+                    os.fsync(content.fileno())
+        refuse_existing(path)  # once more, as writing may have taken a while
+        temporary.replace(path)
+    except OSError as error:
+        if Path(str(error.filename)).is_relative_to(temporary):  # a name that nobody has given
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a folder to be made where something is already.
+
+    Raises:
+        UserError: something is at `path`, other than an empty folder.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()) or (path.is_dir() and any(path.iterdir())):
+        raise UserError(f"{path}: exists already, and is not overwritten; remove it, or name another place")
 
 
 def leftovers(path: Path, untouched: float = 0.0) -> list[Path]:

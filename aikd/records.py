@@ -6,7 +6,9 @@ without much work that it is whole, of this run, and of its last training.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,11 @@ from aikd.study.layout import METRICS, PREDICTIONS, RUNS, SUMMARY
 
 REQUIRED = ("logits", "features", "labels")
 """Tensors that predictions have."""
+
+MISSING: Any = object()
+"""Stands for a value that is not there."""
+
+_STATE = re.compile(r"epoch-(\d+)\.safetensors")
 
 
 def file_digest(path: Path) -> str:
@@ -35,6 +42,29 @@ def content_digest(arrays: Mapping[str, Any]) -> str:
         found.update(f"\n{name} {array.dtype} {list(array.shape)}\n".encode())
         found.update(array.tobytes())
     return found.hexdigest()
+
+
+def data_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of all that runs take from prepared data: its arrays, of which the manifest has theirs, and its moments.
+
+    Raises:
+        KeyError: it is no manifest.
+    """
+    taken = {key: manifest[key] for key in ("arrays", "mean", "std")}
+    return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
+
+
+def saved_epochs(folder: Path) -> list[int]:
+    """Finished epochs of the states in a folder, the newest first; none where there is no such folder.
+
+    Raises:
+        OSError: one may not look.
+    """
+    try:
+        found = [_STATE.fullmatch(path.name) for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted((int(name[1]) for name in found if name), reverse=True)
 
 
 def read_summary(results: Path, run: str) -> dict[str, Any] | None:
@@ -112,23 +142,38 @@ def same_training(results: Path, runs: Iterable[str]) -> None:
                 )
 
 
-_SHARED = {"recipe_version": 1, "data": 1, "recipe": 1, "model": 2, "settings": -1, "augmentation": -1}
+_SHARED = {
+    "recipe_version": 1,
+    "data": 1,
+    "recipe": 1,
+    "model": 2,
+    "settings": -1,
+    "augmentation": -1,
+    "extension": -1,
+}
 """Settings of a run, and by how much of their paths the runs are told that must share them."""
 
 
 def difference(old: Any, new: Any, place: str = "") -> str | None:
     """The first place at which two pieces of JSON differ, in words; None if they are equal."""
+    for key, before, after in differences(old, new, place):
+        if before is MISSING or after is MISSING:
+            return f"{key} is {'new' if before is MISSING else 'gone'}"
+        return f"{key} was {before!r}, now it is {after!r}"
+    return None
+
+
+def differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every place at which two pieces of JSON differ: its dotted key, and both values (`MISSING`: none)."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
-            if key not in old or key not in new:
-                return f"{place}{key} is {'new' if key in new else 'gone'}"
-            if found := difference(old[key], new[key], f"{place}{key}."):
-                return found
-        return None
+            if key in old and key in new:
+                yield from differences(old[key], new[key], f"{place}{key}.")
+            else:
+                yield f"{place}{key}", old.get(key, MISSING), new.get(key, MISSING)
     # 1 == 1.0 == True in Python; here they are different settings.
-    if type(old) is type(new) and old == new:
-        return None
-    return f"{place.rstrip('.')} was {old!r}, now it is {new!r}"
+    elif type(old) is not type(new) or old != new:
+        yield place.rstrip("."), old, new
 
 
 def _there(path: Path) -> bool:

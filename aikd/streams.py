@@ -24,6 +24,7 @@ class Stream(IntEnum):
     SUBSET = 9
     TSNE = 10
     SPLIT = 11
+    TORCH = 12
 
 
 def generator(seed: int, stream: Stream, epoch: int = 0) -> np.random.Generator:
@@ -36,7 +37,7 @@ def generator(seed: int, stream: Stream, epoch: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(sequence))
 
 
-def torch_seed(seed: int, stream: Stream) -> int:
-    """A 63-bit seed in 0..2**63-1 for `torch.manual_seed` or `torch.Generator`: weight initialisation."""
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(stream),))
+def torch_seed(seed: int, stream: Stream, *epoch: int) -> int:
+    """A 63-bit seed in 0..2**63-1 for `torch.manual_seed` or `torch.Generator`: weight initialisation, or an epoch."""
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(stream), *epoch))
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

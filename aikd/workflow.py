@@ -27,7 +27,7 @@ DATA = "data"
 SNAKEMAKE = 300
 """MB that Snakemake itself takes within a cluster's job (measured: 260 in two processes)."""
 KNOBS = (
-    *("evaluate_every", "save_every", "threads", "compile", "runs_per_gpu"),
+    *("evaluate_every", "save_every", "threads", "compile", "tensorboard", "runs_per_gpu"),
     *("device_tflops", "longest_job", "mirror"),
 )
 """Keys of a study that only change how fast or when its results come."""
@@ -93,13 +93,20 @@ class Workflow:
         """How to train what the settings say: not compared (it asks for `threads`), so it retrains nothing."""
         study = self.study
         return (
-            f"--evaluate-every {study.evaluate_every} --save-every {study.save_every}"
-            f" --runs-per-gpu {study.runs_per_gpu}"
-        ) + (" --compile" if study.compile else "")
+            (
+                f"--evaluate-every {study.evaluate_every} --save-every {study.save_every}"
+                f" --runs-per-gpu {study.runs_per_gpu}"
+            )
+            + (" --compile" if study.compile else "")
+            + (" --tensorboard" if study.tensorboard else "")
+        )
 
     def predict_options(self, wildcards: Any, threads: int) -> str:
         """How to predict; not compared, as above."""
-        return f"--runs-per-gpu {self.study.runs_per_gpu}"
+        settings = json.loads(self.settings(wildcards))
+        extension = settings["model"].get("extension")
+        options = f"--runs-per-gpu {self.study.runs_per_gpu}"
+        return f"{options} --extension {shlex.quote(extension['file'])}" if extension else options
 
     def _settings_of(self, path: str) -> str:
         run = Run.from_path(path)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from benchmarks import study
 from benchmarks.__main__ import NAMES, PAGE, insert
 from benchmarks.timing import interleaved, ratios, spread, table
+from tests.conftest import DEMO
 
 
 def test_tasks_take_turns_and_first_rounds_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +58,12 @@ def test_every_benchmark_has_a_place_on_the_page_and_a_main(name: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert page.count(f"<!-- {name} -->") == page.count(f"<!-- end of {name} -->") == 1
     assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+def test_methods_of_a_study_are_timed_beside_the_baseline() -> None:
+    lines = study.main([str(DEMO), "--model", "densenet121_3x3"], rounds=1).splitlines()
+    assert lines[0].startswith("| step on digits, densenet121_3x3, batch 48 |")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[0] for row in rows] == ["Baseline", "CS-KD", "TF-KD", "PS-KD", "AI-KD"]
+    assert [row[1] for row in rows] == ["1.00", "1.33", "1.33", "1.00", "1.67"]
+    assert rows[0][2].startswith("1.00 (")

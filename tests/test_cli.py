@@ -17,6 +17,9 @@ from tests.conftest import DEMO, DIGITS, PAPER, ROOT
 RUN = "digits/preact_resnet18/aikd/omega=0.25/mixup/seed1"
 COMMANDS = [
     "check",
+    "plan",
+    "status",
+    "why",
     "settings",
     "schema",
     "prepare",
@@ -26,6 +29,10 @@ COMMANDS = [
     "table",
     "figure",
     "collect",
+    "export",
+    "classify",
+    "archive",
+    "unpack",
 ]
 HEAVY = ["torch", "torchvision", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "numpy", "snakemake"]
 

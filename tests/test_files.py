@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aikd.errors import UserError
-from aikd.files import leftovers, read_json, replacing, write_json, write_text, write_together
+from aikd.files import leftovers, new_folder, read_json, replacing, write_json, write_text, write_together
 
 
 def names(folder: Path) -> list[str]:
@@ -261,3 +261,55 @@ def test_advice_on_json_is_for_damage_only(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(UserError, match=r"; delete it$"):
             read_json(path, "delete it")
+
+
+# Folders
+
+
+def test_a_new_folder_is_there_at_the_end_with_all_that_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "export"
+    with new_folder(path) as temporary:
+        (temporary / "inside").mkdir()
+        (temporary / "inside" / "file").write_text("new")
+        assert not path.exists()
+    assert (path / "inside" / "file").read_text() == "new"
+    assert names(path.parent) == ["export"]
+
+
+def test_a_folder_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "export") as temporary:
+        write_half(temporary / "file")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["full folder", "file", "link to nothing"])
+def test_what_is_there_is_no_place_for_a_new_folder(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "export"
+    if kind == "full folder":
+        path.mkdir()
+        (path / "mine").touch()
+    elif kind == "file":
+        path.touch()
+    else:
+        path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="exists already"), new_folder(path):
+        pytest.fail("written")
+    assert names(tmp_path) == ["export"]
+
+
+def test_a_folder_that_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    with pytest.raises(UserError, match="exists already"), new_folder(path):
+        write_text(path / "mine", "")
+    assert names(path) == ["mine"]
+    assert names(tmp_path) == ["export"]
+
+
+def test_without_room_the_folder_that_was_asked_for_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    with pytest.raises(OSError, match="no room, the disk is full") as nameless, new_folder(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="no room") as inside, new_folder(path) as temporary:
+        raise OSError(errno.ENOSPC, "no room, the disk is full", str(temporary / "file"))
+    assert nameless.value.filename == inside.value.filename == str(path)
+    assert names(tmp_path) == []

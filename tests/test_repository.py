@@ -23,8 +23,9 @@ Done = subprocess.CompletedProcess[str]
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
-    ["aikd.errors", "aikd.files", "aikd.messages", "aikd.records", "aikd.study"],
+    ["aikd.errors", "aikd.files", "aikd.messages", "aikd.progress", "aikd.records", "aikd.study"],
     [
+        "aikd.extend",
         "aikd.streams",
         "aikd.optimisers",
         "aikd.augment",
@@ -94,7 +95,8 @@ def foreign_imports(packages: list[str], allowed: list[str], among: list[str]) -
 
 def test_every_dependency_is_pinned_to_one_version() -> None:
     project = PYPROJECT["project"]
-    for requirement in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"].values()
+    for requirement in [*project["dependencies"], *(pin for extra in extras for pin in extra)]:
         assert re.fullmatch(r"[A-Za-z0-9-]+==[0-9.]+", requirement), requirement
 
 
@@ -294,7 +296,7 @@ def test_make_keeps_an_environment_unless_another_interpreter_made_it(project: P
 def test_make_passes_arguments_on_to_pip(project: Project) -> None:
     project.make(INSTALL, "PIP_ARGS=--extra-index-url https://example.org/cpu")
     [command] = project.installations()
-    assert "--extra-index-url https://example.org/cpu -e .[dev]" in command
+    assert "--extra-index-url https://example.org/cpu -e .[dev,onnx]" in command
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_stream_numbers_are_the_published_recipe() -> None:
         "SUBSET": 9,
         "TSNE": 10,
         "SPLIT": 11,
+        "TORCH": 12,
     }
 
 

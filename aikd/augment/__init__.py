@@ -22,6 +22,7 @@ from aikd.augment.geometry import (
     resized_crop,
 )
 from aikd.augment.mixing import MixTensors, apply_mix, mixes_to
+from aikd.augment.own import own_mix
 
 __all__ = [
     "CropTensors",
@@ -40,6 +41,7 @@ __all__ = [
     "mixes_to",
     "normalise",
     "normalise_image",
+    "own_mix",
     "padded_crop",
     "resize_and_centre_crop",
     "resize_and_cut_centre",

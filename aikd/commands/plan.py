@@ -12,6 +12,7 @@ from aikd.commands.arguments import DATA, STUDY, Adder, positive
 
 def plan(options: argparse.Namespace) -> None:
     """Say what is left to train for each table and figure, and what it costs: operations, hours, disk, memory."""
+    from aikd.study.architectures import counted_as
     from aikd.study.costs import plan as costs
     from aikd.study.load import load_study
 
@@ -28,10 +29,16 @@ def plan(options: argparse.Namespace) -> None:
         speeds, measured = measure([(job.settings, job.work) for job in left], study.threads)
     else:
         speeds = costs.stated_speeds(tflops)
+    models = [(job.settings["model"], job.settings["data"]["transform"]["size"]) for job in jobs.values()]
     found = {
         "study": study.name,
         "results": str(study.results),
         "devices": options.devices,
+        "stand_ins": {
+            model["architecture"]: counted_as(model, side)["architecture"]
+            for model, side in models
+            if "extension" in model
+        },
         "device": {"tflops": None if measured else tflops, "measured": measured},
         "targets": [asdict(row) for row in costs.rows(study, chosen, jobs, speeds, options.devices)],
         "data": _data(options, study, costs.data_sets(study, names, jobs)),
@@ -109,6 +116,9 @@ def _device(found: dict[str, Any]) -> str:
         f"study {found['study']}: what is left to train, and its time on one device at {speed}",
         "shared: needed by more than one table or figure; chain: the longest run with the superior model it waits for",
     ]
+    for name, like in found["stand_ins"].items():
+        what = "operations, disk and memory" if measured else "operations, time, disk and memory"
+        lines.append(f"  {name} is an extension's network: {what} are those of {like}, which stands for it")
     for kind in measured or []:
         lines.append(
             f"  {kind['network']}: {_si(kind['trained'])}FLOP/s in training, {_si(kind['frozen'])}FLOP/s without "

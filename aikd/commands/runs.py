@@ -24,13 +24,18 @@ def train(options: argparse.Namespace) -> None:
     with heeding() as signals:
         from aikd.engine.lease import leased
         from aikd.engine.locks import exclusive
+        from aikd.engine.reporting import reporting
         from aikd.study.layout import RUNS
         from aikd.study.run import Run
 
+        if options.tensorboard:
+            from aikd.engine.tensorboard import check_installed
+
+            check_installed()
         settings = json_object(options.settings, SETTINGS)
         if "run" not in settings:
             raise UserError(f"--settings: lacks run; {SETTINGS}")
-        run = Run.from_path(str(settings["run"])).path
+        run = Run.from_path(str(settings["run"]), written=True).path
         folder = options.results / RUNS / run
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -39,20 +44,29 @@ def train(options: argparse.Namespace) -> None:
 
         # Two may want one run where Snakemake was killed and what it had started trains on. Who comes second finds
         # the work done; until then it must not keep a GPU.
-        with exclusive(folder, say, check), leased(run, options.runs_per_gpu, check) as gpu:
-            from aikd.engine import jobs
+        with exclusive(folder, say, check), reporting(folder, settings) as reporter:
 
-            check()
-            jobs.train(
-                settings,
-                options.results,
-                options.data,
-                options.evaluate_every,
-                options.save_every,
-                gpu,
-                signals,
-                options.compile,
-            )
+            def waits() -> None:
+                check()
+                reporter.does("waits for a GPU")
+
+            with leased(run, options.runs_per_gpu, waits) as gpu:
+                reporter.does("starts")
+                from aikd.engine import jobs
+
+                check()
+                jobs.train(
+                    settings,
+                    options.results,
+                    options.data,
+                    options.evaluate_every,
+                    options.save_every,
+                    gpu,
+                    signals,
+                    options.compile,
+                    reporter,
+                    options.tensorboard,
+                )
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -64,7 +78,7 @@ def predict(options: argparse.Namespace) -> None:
         from aikd.study.layout import RUNS
         from aikd.study.run import Run
 
-        run = Run.from_path(options.run).path
+        run = Run.from_path(options.run, written=True).path
         if adopt(options.results / RUNS / run):
             return
         from aikd.engine.lease import leased
@@ -75,7 +89,7 @@ def predict(options: argparse.Namespace) -> None:
         with leased(run, options.runs_per_gpu, check):
             from aikd.engine import jobs
 
-            jobs.predict(run, options.results, options.data, check)
+            jobs.predict(run, options.results, options.data, check, options.extension)
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -83,7 +97,7 @@ def calibrate(options: argparse.Namespace) -> None:
     from aikd.engine.evaluation import evaluate
     from aikd.study.run import Run
 
-    evaluate(Run.from_path(options.run).path, options.results, options.bins, options.folds)
+    evaluate(Run.from_path(options.run, written=True).path, options.results, options.bins, options.folds)
 
 
 def add(command: Adder) -> None:
@@ -97,7 +111,14 @@ def add(command: Adder) -> None:
     c.add_argument(
         "--compile", action="store_true", help="compile networks before training, which takes minutes"
     )
-    command(predict, RUN, RESULTS, DATA, RUNS_PER_GPU)
+    c.add_argument("--tensorboard", action="store_true", help="write files for TensorBoard, too")
+    command(predict, RUN, RESULTS, DATA, RUNS_PER_GPU).add_argument(
+        "--extension",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of the study's extensions that the run's network comes from; it is run",
+    )
     c = command(calibrate, RUN, RESULTS)
     c.add_argument("--bins", type=positive, default=15, help="equal-width bins of the calibration error (15)")
     c.add_argument("--folds", type=positive, default=5, help="folds of the cross-fitted temperature (5)")

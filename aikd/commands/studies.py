@@ -12,11 +12,15 @@ from aikd.errors import UserError
 def check(options: argparse.Namespace) -> None:
     """Check a study file and say what it would train."""
     from aikd.study import queries
+    from aikd.study.extensions import active
     from aikd.study.load import load_study
     from aikd.study.resolve import prepared_folder, resolve_data
 
     study = load_study(options.study)
     print(f"{options.study}: study {study.name!r} is valid; results go to {study.results}/")
+    for extension in active:
+        late = "; it imports torch when it is read, for which every command on the study waits"
+        print(f"extension {extension}{late if extension.slow else ''}")
     for target in queries.targets(study):
         print(f"{target:12} {len(queries.runs_of(study, queries.outputs_of(study, target))):5} runs")
     print(f"{'all':12} {len(queries.runs_of(study)):5} distinct runs")

@@ -8,18 +8,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to
+from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to, own_mix
 from aikd.engine.pixels import HostPixels, Normalisation, View, pixels_of
 from aikd.engine.precision import Precision
 from aikd.engine.store import Packed, Prepared
 from aikd.errors import UserError
 from aikd.methods import Batch, Targets
 from aikd.streams import Stream, generator
+from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.catalogue import Transform
 
 EVALUATION_BATCH = 500
 EVALUATION_PIXELS = 2_500_000
 """Pixels of the images evaluated at once: 500 of up to 70 × 70, but 49 of 224 × 224, as activations grow with them."""
+
+
+def evaluation_batch(size: int) -> int:
+    """How many images of size × size pixels are evaluated at once."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // size**2))
 
 
 class Images:
@@ -67,7 +73,7 @@ class Images:
         Raises:
             UserError: the centre crop does not fit into an image.
         """
-        batch = max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // self.transform.size**2))
+        batch = evaluation_batch(self.transform.size)
         yield from zip(self.pixels.centres(batch), self.labels.split(batch), strict=True)
 
 
@@ -91,7 +97,7 @@ class TrainingData(Images):
                 f"data.{self.name}.transform.crop: found 'padded', but the training images of {self.name} differ "
                 "in size; allowed for them is 'resized'"
             )
-        n, sizes = len(self), self.pixels.sizes
+        n, sizes, own = len(self), self.pixels.sizes, AUGMENTATIONS.own.get(augmentation["name"])
         draws = draw_epoch(
             seed,
             epoch,
@@ -99,9 +105,11 @@ class TrainingData(Images):
             batch_size,
             sizes,
             transform=self.transform,
-            augmentation_name=augmentation["name"],
+            augmentation_name="standard" if own else augmentation["name"],
             augmentation_settings=augmentation,
         )
+        if own:
+            apply = own_mix(own, augmentation["settings"], generator(seed, Stream.MIX, epoch))
         views = [View(draws.order, draws.crops)]
         if partners:
             chosen = self.partners(generator(seed, Stream.PARTNER, epoch))[draws.order]
@@ -112,9 +120,9 @@ class TrainingData(Images):
         cuts = self.pixels.crops(views, draws.batches)
         for mix, index, cut in zip(mixes_to(draws.mixes, self.device), batches, cuts, strict=True):
             images, *others = cut
-            images = apply_mix(images, mix)
-            mixed = index if mix.partner is None else index[mix.partner]
-            targets = Targets(self.labels[index], self.labels[mixed], mix.lam)
+            images, partner, lam = apply(images) if own else (apply_mix(images, mix), mix.partner, mix.lam)
+            mixed = index if partner is None else index[partner]
+            targets = Targets(self.labels[index], self.labels[mixed], lam)
             yield Batch(images, targets, index, mixed, *others)
 
     def partners(self, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -10,6 +10,8 @@ from aikd.files import write_text
 
 LEADING = ("epoch", "learning_rate", "loss")
 TRAILING = ("train_error", "test_error", "seconds", "images_per_second")
+RESERVED = frozenset(LEADING + TRAILING)
+"""Columns that no loss term can be called."""
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

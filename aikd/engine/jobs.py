@@ -1,12 +1,14 @@
 """The jobs that need a device: train a run, predict with it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from aikd.augment import batch_sizes
 from aikd.engine.adoption import LEFT_BEHIND, forget
 from aikd.engine.attempt import Attempt
 from aikd.engine.compiling import check_compiler
@@ -14,18 +16,20 @@ from aikd.engine.device import choose_device, device_name
 from aikd.engine.history import write_history
 from aikd.engine.memory import keep_freed_memory
 from aikd.engine.models import load_superior, load_trained, save_model, trained_settings
-from aikd.engine.precision import Precision
 from aikd.engine.prediction import write_predictions
 from aikd.engine.provenance import revision, versions
+from aikd.engine.reporting import Reporter
 from aikd.engine.signals import Signals
 from aikd.engine.store import Prepared
-from aikd.engine.training import Row, Trainer, holdout_data, test_data
+from aikd.engine.tensorboard import Board
+from aikd.engine.training import Row, Trainer, holdout_data, precision_of, test_data
 from aikd.errors import UserError
 from aikd.files import leftovers, write_json
 from aikd.messages import say
 from aikd.records import file_digest, read_summary
+from aikd.study import extensions
 from aikd.study.explain import explaining
-from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY
+from aikd.study.layout import HISTORY, MANIFEST, MODEL, PREDICTIONS, RUNS, SUMMARY, TENSORBOARD
 from aikd.study.resolve import RECIPE_VERSION, SETTINGS
 from aikd.study.run import Run
 from aikd.study.schema import Recipe
@@ -40,6 +44,8 @@ def train(
     gpu: str | None = None,
     signals: Signals | None = None,
     compiled: bool = False,
+    reporter: Reporter | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
 
@@ -58,6 +64,8 @@ def train(
         gpu: name of the GPU that this process has, for the summary.
         signals: those that ask this process to end; none: it heeds none.
         compiled: whether networks are compiled for the steps of training.
+        reporter: is told how far the run is.
+        tensorboard: write the history as TensorBoard's files, too, in `tensorboard` within the results.
 
     Raises:
         UserError: the data or the superior model do not fit the settings, a loss is not finite, or networks are to be
@@ -70,24 +78,35 @@ def train(
     device = choose_device()
     if compiled:
         check_compiler(device)
-    prepared = _open_data(settings, data)
-    superior, identity = None, {"settings": settings, "inputs": {"data": prepared.digest}}
-    if settings["superior"]:
-        _check_data(results, settings["superior"], prepared)
-        superior = load_superior(results, settings, prepared)
-        identity["inputs"]["superior"] = file_digest(results / RUNS / settings["superior"] / MODEL)
+    prepared = open_data(settings, data)
+    superior, inputs = _inputs(settings, results, prepared)
+    identity = {"settings": settings, "inputs": inputs}
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
     _tidy(folder)
     trainer = Trainer(settings, prepared, superior, device, evaluate_every, compiled)
     attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals())
-    _train(trainer, attempt)
+    _train(trainer, attempt, reporter, results / TENSORBOARD / settings["run"] if tensorboard else None)
+    if reporter:
+        reporter.does("writes its results")
     model = save_model(folder / MODEL, trainer.student, settings["run"])
     write_history(folder / HISTORY, trainer.history)
     # Before the summary, with which the run can be predicted with: that removes what was put aside, and nothing else.
     attempt.states.put_aside()
     write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
     _leave_predictions(folder, trainer, prepared)
+
+
+def _inputs(
+    settings: dict[str, Any], results: Path, prepared: Prepared
+) -> tuple[nn.Module | None, dict[str, str]]:
+    """The superior model, if the run learns from one; and the digests of all that it is trained on."""
+    if not settings["superior"]:
+        return None, {"data": prepared.digest}
+    check_data(results, settings["superior"], prepared)
+    superior = load_superior(results, settings, prepared)
+    digest = file_digest(results / RUNS / settings["superior"] / MODEL)
+    return superior, {"data": prepared.digest, "superior": digest}
 
 
 def _tidy(folder: Path) -> None:
@@ -97,17 +116,35 @@ def _tidy(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _train(trainer: Trainer, attempt: Attempt) -> None:
+def _train(trainer: Trainer, attempt: Attempt, reporter: Reporter | None, events: Path | None) -> None:
     """Train what earlier attempts have not."""
     run, epochs = trainer.settings["run"], trainer.recipe["epochs"]
-    say(f"{run}: {len(trainer.train)} images on {device_name(trainer.precision.device)}")
+    images, device = len(trainer.train), device_name(trainer.precision.device)
+    say(f"{run}: {images} images on {device}")
+
+    def check() -> None:
+        attempt.check()
+        if reporter:
+            reporter.step()
 
     def finished(row: Row) -> None:
         _report(row, epochs)
+        if reporter:
+            reporter.epoch(row)
+        if board:
+            board.add(row)
         attempt.keep()
 
     attempt.take_up()
-    trainer.run(finished, attempt.check)
+    board = Board(events, trainer.history) if events else None
+    if reporter:
+        steps = len(batch_sizes(images, trainer.recipe["batch_size"]))
+        reporter.begins(epochs, len(trainer.history), steps, images, device)
+    try:
+        trainer.run(finished, check)
+    finally:
+        if board:
+            board.close()
 
 
 def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> None:
@@ -135,10 +172,11 @@ def _check_settings(settings: dict[str, Any]) -> None:
             "`aikd settings RUN` prints the settings anew"
         )
     run = str(settings.get("run"))
-    if (canonical := Run.from_path(run).path) != run:
-        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}; give that")
     if missing := [key for key in SETTINGS if key not in settings]:
         raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings {run}` prints all of them")
+    extensions.use(settings, settings["model"], settings["augmentation"])
+    if (canonical := Run.from_path(run).path) != run:
+        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}; give that")
     with explaining("--settings: recipe", Recipe):
         Recipe.model_validate(settings.get("recipe"))
 
@@ -181,10 +219,17 @@ def _summary(trainer: Trainer, attempt: Attempt, gpu: str | None) -> dict[str, A
     }
 
 
-def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lambda: None) -> None:
+def predict(
+    run: str,
+    results: Path,
+    data: Path,
+    check: Callable[[], None] = lambda: None,
+    files: Sequence[str] = (),
+) -> None:
     """Predict the evaluation set with a trained run; writes `predictions.safetensors` into its folder.
 
     Args:
+        files: extensions to be run, for a network of theirs.
         check: called before each batch; what it raises ends predicting.
 
     Raises:
@@ -192,10 +237,12 @@ def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lam
     """
     folder, device = results / RUNS / run, choose_device()
     settings = trained_settings(results, run)
-    prepared = _open_data(settings, data)
-    _check_data(results, run, prepared)
+    if files:
+        extensions.activate(files)
+    prepared = open_data(settings, data)
+    check_data(results, run, prepared)
     model = load_trained(results, settings, prepared)
-    precision = Precision(settings["recipe"]["precision"], device, settings["recipe"]["channels_last"])
+    precision = precision_of(settings, device)
     test = test_data(settings, prepared, precision)
     holdout = holdout_data(settings, prepared, precision)
     write_predictions(
@@ -204,8 +251,12 @@ def predict(run: str, results: Path, data: Path, check: Callable[[], None] = lam
     forget(folder)
 
 
-def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
-    """The prepared data of a run, refused where it is not what the settings describe."""
+def open_data(settings: dict[str, Any], data: Path) -> Prepared:
+    """The prepared data of a run.
+
+    Raises:
+        UserError: it is not there, or not what the settings describe.
+    """
     where = settings["data"].get("prepared")
     if not isinstance(where, str):
         raise UserError(
@@ -225,8 +276,12 @@ def _open_data(settings: dict[str, Any], data: Path) -> Prepared:
     return prepared
 
 
-def _check_data(results: Path, run: str, prepared: Prepared) -> None:
-    """Refuse data that was prepared otherwise than what the run was trained on."""
+def check_data(results: Path, run: str, prepared: Prepared) -> None:
+    """Refuse data that was prepared otherwise than what the run was trained on.
+
+    Raises:
+        UserError: it was.
+    """
     trained = (read_summary(results, run) or {}).get("data", prepared.digest)
     if trained != prepared.digest:
         raise UserError(

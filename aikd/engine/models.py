@@ -13,6 +13,7 @@ from aikd.errors import UserError
 from aikd.files import write_bytes
 from aikd.models import build
 from aikd.records import file_digest, read_summary
+from aikd.study.architectures import ARCHITECTURES
 from aikd.study.layout import MODEL, RUNS, SUMMARY
 
 
@@ -49,11 +50,13 @@ def load_trained(results: Path, settings: dict[str, Any], prepared: Prepared) ->
     """The trained network of the run with `settings`, on the CPU.
 
     Raises:
-        UserError: there is none, or it is not, bit for bit, the one that was trained with these settings.
+        UserError: there is none, it is not, bit for bit, the one that was trained with these settings, or its network
+            is an extension's that was not read, or has other code now.
         OSError: there is no permission to read it.
     """
     run = settings["run"]
     path, again = results / RUNS / run / MODEL, f"delete it and train {run} again"
+    _check_extension(settings)
     model = build(settings["model"], prepared.manifest["classes"], prepared.channels)
     try:
         digest = file_digest(path)
@@ -74,6 +77,24 @@ def load_trained(results: Path, settings: dict[str, Any], prepared: Prepared) ->
             f"{path}: found SHA-256 {digest[:16]}…, but {SUMMARY} beside it is of {trained[:16]}…; {again}"
         )
     return model
+
+
+def _check_extension(settings: dict[str, Any]) -> None:
+    """Results may come from anywhere: what they say of an extension is compared, and never a reason to run its file."""
+    name, run = settings["model"]["architecture"], settings["run"]
+    if not (wanted := settings["model"].get("extension")):
+        return
+    if not (own := ARCHITECTURES.own.get(name)):
+        file = wanted["file"]
+        raise UserError(
+            f"{run}: its network {name} is an extension's, a program that is run only if you name it: "
+            f"--extension {file}"
+        )
+    if own.source.code != wanted["code"]:
+        raise UserError(
+            f"{own.source.file}: found the code {own.source.code}, but {run} was trained with {wanted['code']}; bring "
+            "the file back, or train the run again"
+        )
 
 
 def load_superior(results: Path, settings: dict[str, Any], prepared: Prepared) -> nn.Module:

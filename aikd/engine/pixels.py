@@ -93,18 +93,24 @@ def pixels_of(
 ) -> Pixels:
     """The chosen images of a split, where they are best cut.
 
-    Small images of one size are copied to the device. Photographs stay in their file, and so do those that happen to
-    have one size and are to be resized: they would fill a device, and a CPU cuts them ten times faster one by one.
-
     Args:
         images: of one size, uint8 [N, 3, H, W]; or a `Packed`.
         positions: which of them to take, in stored order.
     """
     if isinstance(images, Packed):
         return HostPixels(images, positions, transform, normalisation)
-    if transform.crop == "resized" and max(images.shape[2:]) > LARGE:
+    if on_host(images, transform):
         return HostPixels(_OneSize(images), positions, transform, normalisation)
     return DevicePixels(images, positions, transform, normalisation)
+
+
+def on_host(images: NDArray[np.uint8] | Packed, transform: Transform) -> bool:
+    """Whether images are cut on the host, which rounds resized pixels, and not on the device.
+
+    Small images of one size are copied to the device. Photographs stay in their file, and so do those that happen to
+    have one size and are to be resized: they would fill a device, and a CPU cuts them ten times faster one by one.
+    """
+    return isinstance(images, Packed) or (transform.crop == "resized" and max(images.shape[2:]) > LARGE)
 
 
 class _OneSize:

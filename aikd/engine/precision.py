@@ -1,5 +1,6 @@
 """In what arithmetic and memory layout networks run. Losses and the critic are always fp32."""
 
+import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,9 @@ class Precision:
     channels_last: bool = True
     compiled_batch: int | None = None
     """Images of the batches for which networks are compiled; none: they never are."""
+    fold: bool = True
+    """Whether frozen copies may be rewritten, BatchNorm folded and weights held in the precision: known to be right for
+    the networks of the project."""
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -51,9 +55,10 @@ class Precision:
         return forward
 
     def frozen(self, module: nn.Module) -> Network:
-        """A copy of the module that never changes again: eval mode, BatchNorm folded, no gradients."""
-        network = self.place(folded(module)).requires_grad_(False)
-        if self.name != "fp32":
+        """A copy of the module that never changes again: eval mode, no gradients, BatchNorm folded if it may be."""
+        copied = folded(module) if self.fold else copy.deepcopy(module).eval()
+        network = self.place(copied).requires_grad_(False)
+        if self.name != "fp32" and self.fold:
             for layer in network.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     # What autocast would do at every call, to the bit.

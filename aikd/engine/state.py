@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,15 +16,12 @@ from torch import Tensor
 
 from aikd.engine.adoption import TRAINED
 from aikd.files import write_bytes
-from aikd.records import file_digest
-
-STATES = ".state"
-"""Folder of the states within a run's. No rule of the workflow declares it, so it survives a failed attempt."""
+from aikd.records import file_digest, saved_epochs
+from aikd.study.layout import STATES
 
 KEPT = 2
 """States that are kept: the newest, and one to fall back on."""
 
-_NAME = re.compile(r"epoch-(\d+)\.safetensors")
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -141,11 +137,7 @@ class States:
         Raises:
             OSError: one may not look.
         """
-        try:
-            found = [_NAME.fullmatch(path.name) for path in self.folder.iterdir()]
-        except FileNotFoundError:
-            return []
-        return sorted((int(name[1]) for name in found if name), reverse=True)
+        return saved_epochs(self.folder)
 
     def path(self, epoch: int) -> Path:
         """The file of the state after an epoch (from 1)."""

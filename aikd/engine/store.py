@@ -6,7 +6,6 @@ published lists.
 """
 
 import hashlib
-import json
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from aikd.errors import UserError
 from aikd.files import leftovers, read_json, replacing, write_json
+from aikd.records import data_digest
 from aikd.study.layout import MANIFEST
 
 Split = Literal["train", "test"]
@@ -116,8 +116,7 @@ class Prepared:
     @property
     def digest(self) -> str:
         """SHA-256 of all that runs take from it: its arrays, of which the manifest has theirs, and its moments."""
-        taken = {key: self.manifest[key] for key in ("arrays", "mean", "std")}
-        return hashlib.sha256(json.dumps(taken, sort_keys=True).encode()).hexdigest()
+        return data_digest(self.manifest)
 
     @property
     def channels(self) -> int:

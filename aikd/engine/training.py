@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from aikd.augment import batch_sizes
 from aikd.engine.data import Images, TrainingData, training_positions
-from aikd.engine.history import first_not_finite
+from aikd.engine.history import RESERVED, first_not_finite
 from aikd.engine.precision import Precision
 from aikd.engine.store import Prepared
 from aikd.errors import UserError
@@ -43,7 +44,7 @@ class Trainer:
         compiled: bool = False,
     ) -> None:
         self.settings, self.recipe, self.evaluate_every = settings, settings["recipe"], evaluate_every
-        self.precision = Precision(self.recipe["precision"], device, self.recipe["channels_last"])
+        self.precision = precision_of(settings, device)
         batch = self.recipe["batch_size"] if compiled else None
         self.stepping = replace(self.precision, compiled_batch=batch)
         self.train = training_data(settings, prepared, self.precision)
@@ -61,7 +62,8 @@ class Trainer:
             fused=device.type in ("cpu", "cuda"),
         )
         self.scaler = self.precision.scaler()
-        self.method = self._method(prepared.manifest["classes"], superior)
+        with self._drawing():
+            self.method = self._method(prepared.manifest["classes"], superior)
         self.history: list[Row] = []
 
     def _method(self, classes: int, superior: nn.Module | None) -> Method:
@@ -131,12 +133,13 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.student.train()
-        self.method.begin_epoch(epoch)
         log = []
-        for batch in self._batches(epoch):
-            check()
-            log.append(self._step(batch))
-        self.method.end_epoch(self.student)
+        with self._drawing(epoch):
+            self.method.begin_epoch(epoch)
+            for batch in self._batches(epoch):
+                check()
+                log.append(self._step(batch))
+            self.method.end_epoch(self.student)
         means = self._means(log, epoch)
         self._check_weights(epoch)
         seconds = time.perf_counter() - started
@@ -150,6 +153,17 @@ class Trainer:
             "seconds": round(seconds, 3),
             "images_per_second": round(len(self.train) / seconds, 1),
         }
+
+    @contextmanager
+    def _drawing(self, *epoch: int) -> Iterator[None]:
+        """Within, torch's own generator follows from the seed, and an epoch; afterwards it is as before.
+
+        Nothing built in draws from it, but an extension may: dropout, weights of a method's own.
+        """
+        device = self.precision.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(torch_seed(self.settings["seed"], Stream.TORCH, *epoch))
+            yield
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         settings, partners = self.settings, self.method.wants_partners
@@ -182,6 +196,11 @@ class Trainer:
     def _means(self, log: list[dict[str, Tensor]], epoch: int) -> dict[str, float]:
         """Means of the logged scalars over the epoch's steps."""
         names = list(log[0])
+        if taken := RESERVED & set(names[:-2]):
+            raise UserError(
+                f"{self.settings['run']}: the method logs {', '.join(sorted(taken))}; history.csv has a column of this "
+                "name already, so the term needs another"
+            )
         # Here, at the end of an epoch, the host waits for the device for the first time.
         values = torch.stack([torch.stack(list(scalars.values())).float() for scalars in log]).cpu().double()
         if bad := first_not_finite(names, values.tolist()):
@@ -207,6 +226,12 @@ def learning_rate(recipe: dict[str, Any], epoch: int) -> float:
     reached = sum(epoch >= milestone for milestone in recipe["milestones"])
     rate: float = recipe["learning_rate"] * recipe["decay"] ** reached
     return rate
+
+
+def precision_of(settings: dict[str, Any], device: torch.device) -> Precision:
+    """The arithmetic and layout in which a run's network runs."""
+    recipe, built_in = settings["recipe"], "extension" not in settings["model"]
+    return Precision(recipe["precision"], device, recipe["channels_last"], fold=built_in)
 
 
 def network(settings: dict[str, Any], prepared: Prepared, seed: int) -> nn.Module:

@@ -6,15 +6,20 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch
-from torch import Tensor, nn
+from aikd.errors import UserError
+from aikd.study.methods import METHODS, MethodSettings, method_spec
 
-from aikd.study.methods import MethodSettings, method_spec
+if TYPE_CHECKING:  # an extension is read, and its classes are made, without torch
+    import torch
+    from torch import Tensor, nn
 
-Network = Callable[[Tensor], Tensor]
-"""Images [B, 3, H, W] → fp32 logits [B, C]."""
+
+class Network(Protocol):
+    """Images [B, 3, H, W] → fp32 logits [B, C]."""
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Targets:
 
     def probabilities(self, classes: int) -> Tensor:
         """The labels as distributions [B, C]: one-hot unless images were mixed."""
+        import torch
+
         # torch's one_hot looks at the values of labels, for which a host may have to wait.
         every = torch.arange(classes, device=self.first.device)
         return self.blend(*((labels.unsqueeze(1) == every).float() for labels in (self.first, self.second)))
@@ -119,7 +126,15 @@ class Method(ABC):
 
 
 def load_method(name: str, settings: dict[str, Any]) -> tuple[type[Method], MethodSettings]:
-    """The code and the checked settings of a method."""
+    """The code and the checked settings of a method.
+
+    Raises:
+        UserError: there is no such method, or an extension's is none.
+    """
     spec = method_spec(name)
+    if own := METHODS.own.get(name):
+        if not (isinstance(own.implementation, type) and issubclass(own.implementation, Method)):
+            raise UserError(f"{own.source.file}: {name} must be a subclass of aikd.extend.Method")
+        return own.implementation, spec.check(settings)
     module, _, attribute = spec.implementation.partition(":")
     return getattr(importlib.import_module(module), attribute), spec.check(settings)

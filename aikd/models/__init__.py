@@ -9,14 +9,15 @@ from aikd.errors import UserError
 from aikd.models.densenet import densenet121, densenet121_3x3
 from aikd.models.preact_resnet import preact_resnet18
 from aikd.models.resnet import resnet18
+from aikd.study.architectures import ARCHITECTURES
 
-ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], str]] = {
-    "preact_resnet18": (preact_resnet18, "width"),
-    "resnet18": (resnet18, "width"),
-    "densenet121": (densenet121, "growth"),
-    "densenet121_3x3": (densenet121_3x3, "growth"),
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "preact_resnet18": preact_resnet18,
+    "resnet18": resnet18,
+    "densenet121": densenet121,
+    "densenet121_3x3": densenet121_3x3,
 }
-"""Architecture → what builds it, and the setting that scales its channels."""
+"""What builds each built-in architecture."""
 
 
 def build(settings: Mapping[str, Any], classes: int, channels: int = 3) -> nn.Module:
@@ -24,21 +25,38 @@ def build(settings: Mapping[str, Any], classes: int, channels: int = 3) -> nn.Mo
 
     Args:
         settings: `architecture`, and optionally `width` (channels of a ResNet's first stage; 64) or `growth`
-            (a DenseNet's growth rate; 32) and `blocks` (in each of four stages). Missing or None: full size.
+            (a DenseNet's growth rate; 32) and `blocks` (in each of four stages). Missing or None: full size. For an
+            extension's network its own `settings`.
         classes: number of classes C.
         channels: channels of the images.
 
     Raises:
-        UserError: an unknown architecture, a setting that it does not have, or a size that is not positive.
+        UserError: an unknown architecture, a setting that it does not have, a size that is not positive, or an
+            extension's network without a last linear layer of `classes` outputs.
     """
-    architecture = settings.get("architecture")
+    architecture = str(settings.get("architecture"))
     if architecture not in ARCHITECTURES:
         raise UserError(f"architecture: found {architecture!r}, allowed: {', '.join(ARCHITECTURES)}")
-    make, scale = ARCHITECTURES[architecture]
+    if architecture in ARCHITECTURES.own:
+        return _own(architecture, settings.get("settings", {}), classes, channels)
+    make, scale = BUILDERS[architecture], ARCHITECTURES[architecture].scale
     sizes = {key: settings[key] for key in ("width", "growth", "blocks") if settings.get(key) is not None}
     for key, value in sizes.items():
         _check(architecture, scale, key, value)
     return make(classes, channels, **sizes)
+
+
+def _own(name: str, settings: Mapping[str, Any], classes: int, channels: int) -> nn.Module:
+    own = ARCHITECTURES.own[name]
+    model: nn.Module = own.implementation(classes, channels, own.spec.settings.model_validate(settings))
+    outputs = classifier(model).out_features if isinstance(model, nn.Module) and _linear(model) else None
+    if outputs != classes:
+        found = f"one of {outputs}" if outputs else f"none in the {type(model).__name__} that it returned"
+        raise UserError(
+            f"{own.source.file}: {name}: the last linear layer must have {classes} outputs, one for each class; "
+            f"found {found}"
+        )
+    return model
 
 
 def classifier(model: nn.Module) -> nn.Linear:
@@ -47,10 +65,13 @@ def classifier(model: nn.Module) -> nn.Linear:
     Raises:
         ValueError: the model has no linear layer.
     """
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not linear:
+    if not (linear := _linear(model)):
         raise ValueError(f"{type(model).__name__} has no linear layer")
     return linear[-1]
+
+
+def _linear(model: nn.Module) -> list[nn.Linear]:
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
 
 
 def logits_and_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

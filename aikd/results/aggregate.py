@@ -152,7 +152,7 @@ def costs(results: Path, paths: Sequence[str]) -> pd.DataFrame:
     for path in paths:
         summary = read_summary(results, path)
         noted = {column: _noted(summary, *keys) for column, keys in _COSTS.items()}
-        rows.append({"run": Run.from_path(path).path} | noted)
+        rows.append({"run": Run.from_path(path, written=True).path} | noted)
     frame = pd.DataFrame(rows, columns=["run", *_COSTS])
     whole_numbers = ("threads", "memory_mb", "device_memory_mb")
     return frame.astype(dict.fromkeys(whole_numbers, "Int64"))
@@ -182,7 +182,7 @@ def _noted(found: Any, *keys: str) -> Any:
 
 
 def _identity(path: str) -> dict[str, Any]:
-    run = Run.from_path(path)
+    run = Run.from_path(path, written=True)
     return {
         "run": run.path,
         "dataset": run.dataset,

@@ -105,7 +105,7 @@ def pairs(spec: TableSpec, results: Path) -> list[Pair]:
     def theirs(cell: Cell) -> Published | None:
         if not cell.paths:
             return None
-        run = Run.from_path(cell.paths[0])
+        run = Run.from_path(cell.paths[0], written=True)
         return known.get(Experiment.of(run, families.get(run.model, ""), cell.metric, cell.scheme))
 
     return [

@@ -1,6 +1,11 @@
 """The augmentations of Table 7, on top of a data set's own crop and flip (section 4.5)."""
 
+from typing import Any
+
+from pydantic import ConfigDict
+
 from aikd.study.fields import Count, Fraction, Positive, Section
+from aikd.study.registry import Registry
 
 
 class StandardSettings(Section):
@@ -33,6 +38,9 @@ class CutMixSettings(Section):
 class Augmentations(Section):
     """Settings of each augmentation, the same for every run of the study that uses it."""
 
+    # Those of extensions, too: which there are is checked with the study's other names.
+    model_config = ConfigDict(extra="allow")
+
     standard: StandardSettings = StandardSettings()
     """Nothing more."""
     cutout: CutoutSettings = CutoutSettings()
@@ -42,5 +50,30 @@ class Augmentations(Section):
     cutmix: CutMixSettings = CutMixSettings()
     """A box of each image from another."""
 
+    @property
+    def of_extensions(self) -> dict[str, Any]:
+        """What the study says of any other augmentation."""
+        return self.model_extra or {}
 
-AUGMENTATIONS: tuple[str, ...] = tuple(Augmentations.model_fields)
+    def of(self, name: str) -> Section:
+        """The settings of an augmentation.
+
+        Raises:
+            pydantic.ValidationError: those of an extension's augmentation are not allowed.
+        """
+        if name in AUGMENTATIONS.own:
+            return AUGMENTATIONS[name].model_validate(self.of_extensions.get(name, {}))
+        found: Section = getattr(self, name)
+        return found
+
+
+AUGMENTATIONS: Registry[type[Section]] = Registry(
+    "augmentation",
+    {
+        "standard": StandardSettings,
+        "cutout": CutoutSettings,
+        "mixup": MixupSettings,
+        "cutmix": CutMixSettings,
+    },
+)
+"""Name → settings."""

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from aikd.study.fields import Count, Flag, Fraction, Section, Whole
+from aikd.study.registry import Registry
 
 Category = Literal["coarse", "fine-grained"]
 Triple = tuple[Fraction, Fraction, Fraction]
@@ -86,7 +87,7 @@ def _fine_grained(label: str, classes: int, train: int, test: int, smallest: int
     )  # fmt: skip
 
 
-DATA_SETS: dict[str, DataSet] = {
+_KNOWN = {
     "cifar100": DataSet(
         label="CIFAR-100",
         category="coarse",
@@ -120,6 +121,8 @@ DATA_SETS: dict[str, DataSet] = {
         transform=Transform(size=8, padding=1, flip=False),
     ),
 }
+
+DATA_SETS: Registry[DataSet] = Registry("data set", _KNOWN)
 
 PAPER = ("cifar100", "tiny_imagenet", "cub200", "stanford_dogs", "mit67", "fgvc_aircraft")
 """Those of the paper, in the order of its Table 1."""

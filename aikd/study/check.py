@@ -1,20 +1,20 @@
 """Checks what a schema cannot: that every name in a study refers to something, and every setting is a method's."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, get_args
+from collections.abc import Iterable
+from typing import Any
 
 from aikd.errors import UserError
 from aikd.study import outputs, queries
+from aikd.study.architectures import ARCHITECTURES
 from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.beside import LEARNING
 from aikd.study.catalogue import DATA_SETS, DataSet, Transform
-from aikd.study.explain import allowed, explaining, show
+from aikd.study.explain import allowed, explaining, located, nearest, show
 from aikd.study.fields import flatten, unflatten
 from aikd.study.methods import METHODS, method_spec
 from aikd.study.metrics import HELD_OUT
 from aikd.study.run import Run
-from aikd.study.schema import Architecture, DataEntry, ModelEntry, Recipe, Study
+from aikd.study.schema import DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED
 
 RULES = {
@@ -50,6 +50,7 @@ def check_references(study: Study) -> None:
     for name, entry in study.data.items():
         _check_data(study, name, entry)
     _check_methods(study)
+    _check_augmentations(study)
     for name in (name for name in study.tables if name.endswith(PUBLISHED)):
         raise UserError(
             f"tables.{name}: names that end in {PUBLISHED} are taken by comparisons; choose another"
@@ -74,14 +75,18 @@ def check_run(study: Study, run: Run) -> None:
 
 
 def _check_model(where: str, name: str, model: ModelEntry) -> None:
-    if model.architecture is None:
-        note = " (a model without `architecture` is named after one)"
-        _known(f"{where}{note}", [name], get_args(Architecture))
+    note = " (a model without `architecture` is named after one)"
     architecture = model.architecture or name
-    foreign = "width" if architecture.startswith("densenet") else "growth"
-    if getattr(model, foreign) is not None:
-        scale = "growth" if foreign == "width" else "width"
-        raise UserError(f"{where}.{foreign}: {architecture} has none; it is scaled by {scale} and blocks")
+    _known(f"{where}.architecture" if model.architecture else f"{where}{note}", [architecture], ARCHITECTURES)
+    spec, own = ARCHITECTURES[architecture], architecture in ARCHITECTURES.own
+    for key in ("width", "growth", "blocks") if own else {"width", "growth"} - {spec.scale}:
+        if getattr(model, key) is not None:
+            scale = "its `settings`" if own else f"{spec.scale} and blocks"
+            raise UserError(f"{where}.{key}: {architecture} has none; it is scaled by {scale}")
+    if model.settings and not own:
+        raise UserError(f"{where}.settings: {architecture} has none; it is scaled by {spec.scale} and blocks")
+    with explaining(f"{where}.settings", spec.settings):
+        spec.settings.model_validate(model.settings)
 
 
 def _check_data(study: Study, name: str, entry: DataEntry) -> None:
@@ -90,18 +95,15 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
         note = " (any other name needs a `folder`)"
         _known(f"data{note}", [name], DATA_SETS)
     elif name in DATA_SETS:
-        raise UserError(f"{where}.folder: {name} is a published data set; give your own another name")
-    elif name in DATA_FOLDERS:
-        raise UserError(
-            f"{where}: the folder data/{name} serves another purpose; give your data another name"
-        )
-    elif name in RULES or name.startswith((PREPARE, LEARNING)) or name in queries.targets(study):
-        raise UserError(f"{where}: a target of the workflow has this name; give your data another name")
-    _check_foreign_keys(where, entry)
+        kind = "an extension's" if name in DATA_SETS.own else "a published"
+        raise UserError(f"{where}.folder: {name} is {kind} data set; give your own another name")
+    if name not in DATA_SETS.built_in:
+        _check_new_name(study, where, name)
+    _check_foreign_keys(where, name, entry)
     _known(f"{where}.models", entry.models, study.models)
     with explaining(f"{where}.recipe", Recipe):
         study.recipe_for(name)
-    with explaining(f"{where}.transform", Transform), _located(where):
+    with explaining(f"{where}.transform", Transform), located(where):
         dataset = study.dataset(name)
     if entry.scan and (split := entry.scan.split):
         for key in sorted({"test_fraction", "split_seed"} & entry.model_fields_set):
@@ -122,10 +124,22 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
         )
 
 
-def _check_foreign_keys(where: str, entry: DataEntry) -> None:
-    """Refuse what would be without effect: keys of a folder on a published set, and the other way round."""
-    foreign = {"accept_other", "counts"} if entry.folder else {"test_fraction", "split_seed"}
-    kind = "a data set of one's own" if entry.folder else "a published data set"
+def _check_new_name(study: Study, where: str, name: str) -> None:
+    if name in DATA_FOLDERS:
+        raise UserError(
+            f"{where}: the folder data/{name} serves another purpose; give your data another name"
+        )
+    if name in RULES or name.startswith((PREPARE, LEARNING)) or name in queries.targets(study):
+        raise UserError(f"{where}: a target of the workflow has this name; give your data another name")
+
+
+def _check_foreign_keys(where: str, name: str, entry: DataEntry) -> None:
+    """Refuse what would be without effect: such as keys of a folder on a published set."""
+    own = entry.folder is not None or name in DATA_SETS.own
+    foreign = {"accept_other", "counts"} if own else set[str]()
+    foreign |= {"test_fraction", "split_seed"} if entry.folder is None else set()
+    foreign |= {"stored_side"} if name in DATA_SETS.own else set()
+    kind = "a data set of one's own" if own else "a published data set"
     for key in sorted(foreign & entry.model_fields_set):
         raise UserError(f"{where}.{key}: has no meaning for {kind}; take it out")
     if entry.counts and not entry.accept_other:
@@ -167,11 +181,22 @@ def _check_methods(study: Study) -> None:
             _check_settings(f"{where}.when.{i}.settings", method, when.settings, entry.settings)
 
 
+def _check_augmentations(study: Study) -> None:
+    for name, settings in study.augmentations.of_extensions.items():
+        where = f"augmentations.{name}"
+        if name not in AUGMENTATIONS.own:
+            raise UserError(
+                f"{where}: unknown key{nearest(name, AUGMENTATIONS)}; allowed: {', '.join(sorted(AUGMENTATIONS))}"
+            )
+        with explaining(where, AUGMENTATIONS[name]):
+            AUGMENTATIONS[name].model_validate(settings)
+
+
 def _check_settings(where: str, method: str, settings: dict[str, Any], under: dict[str, Any]) -> None:
     """Check settings on top of those `under` them, which may need each other: weights sum to 1 only together."""
     spec = method_spec(method)
     with explaining(where, spec.settings):
-        spec.check(unflatten(queries.on_top(flatten(unflatten(under)), settings)))
+        spec.check(unflatten(queries.on_top(spec, flatten(unflatten(under)), settings)))
 
 
 def _check_output(study: Study, where: str, name: str, output: outputs.Table | outputs.Figure) -> None:
@@ -193,7 +218,7 @@ def _check_output(study: Study, where: str, name: str, output: outputs.Table | o
     if isinstance(output, outputs.HeatmapFigure | outputs.CurvesFigure):
         _check_axes(study, where, output)
     # Settings that are fine each on its own may not go together: building the runs tells.
-    with _located(where):
+    with located(where):
         queries.spec(study, name)
 
 
@@ -246,11 +271,3 @@ def _known(where: str, found: Iterable[str], names: Iterable[str]) -> None:
     for name in found:
         if name not in names:
             allowed(where, name, names)
-
-
-@contextmanager
-def _located(where: str) -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        raise UserError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None

@@ -54,6 +54,15 @@ def explaining(where: str, model: type[BaseModel]) -> Iterator[None]:
         raise UserError(f"{where}: {error}") from None
 
 
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Within this context each line of a UserError begins with where in the study it belongs."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
+
+
 _EXPECTED = {
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "a mapping of keys"),
     **dict.fromkeys(("list_type", "tuple_type"), "a list"),

@@ -59,7 +59,8 @@ Flag = Annotated[bool, Strict(), Typed]
 Mirror = Annotated[str, AfterValidator(mirror)]
 SettingValue = Annotated[Scalar, BeforeValidator(_setting_value)]
 # Names become folders, wildcards and LaTeX labels, so they stay plain.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
+NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+Name = Annotated[str, Field(pattern=f"^{NAME.pattern}$", max_length=64)]
 Names = Annotated[list[Name], Field(min_length=1)]
 
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aikd.errors import UserError
+from aikd.files import read_json
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Of image files, in any case: those of torchvision's ImageFolder, and .gif."""
 
 SECOND = ("test", "val", "valid")
 """Names of the folder beside `train/`, the preferred first."""
+
+KEPT = Path("data/.folders")
+"""Where a project keeps what folders held that lie on another machine: it came with results from there."""
 
 Classes = dict[str, list[str]]
 """Images of each class, sorted: paths relative to the folder, with forward slashes. Classes are sorted by name."""
@@ -81,6 +85,27 @@ def scan(folder: Path, test_fraction: float) -> Scan:
     else:
         test = sum(map(len, tree.test.values()))
     return Scan(classes, test, tree.passed_over, tree.split, _fingerprint(folder, tree))
+
+
+def scan_or_kept(folder: Path, test_fraction: float) -> Scan:
+    """`scan`; of a folder that is not there, what was kept of it.
+
+    Raises:
+        UserError: as `scan`, or what was kept is damaged.
+    """
+    path = kept_file(str(folder), test_fraction)
+    if folder.exists() or not path.exists():
+        return scan(folder, test_fraction)
+    found = read_json(path, "unpack the results again")
+    try:
+        return Scan(**found)
+    except TypeError as error:
+        raise UserError(f"{path}: not what a folder held ({error}); unpack the results again") from None
+
+
+def kept_file(folder: str, test_fraction: float) -> Path:
+    """Where it is kept what a folder held, which the study names like that."""
+    return KEPT / f"{hashlib.sha256(f'{folder} {test_fraction}'.encode()).hexdigest()[:12]}.json"
 
 
 def held_out(images: int, fraction: float) -> int:

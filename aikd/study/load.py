@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from aikd.errors import UserError
+from aikd.study import extensions
 from aikd.study.check import check_references
 from aikd.study.explain import explaining
 from aikd.study.schema import Study
@@ -33,6 +34,9 @@ def check_study(data: Any) -> Study:
     """
     if not isinstance(data, dict):
         raise UserError(f"a study is a mapping of keys, found {type(data).__name__}")
+    files = data.get("extensions")
+    # Before the schema, which asks for the names that they add; what is no list of files it refuses itself.
+    extensions.activate(files if isinstance(files, list) and all(isinstance(f, str) for f in files) else [])
     with explaining("", Study):
         study = Study.model_validate(data)
     check_references(study)

@@ -6,20 +6,37 @@ them is in `aikd/methods/`, one file each.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
 from aikd.study.explain import allowed
 from aikd.study.fields import Count, Fraction, NonNegative, Positive, Section, Typed
+from aikd.study.registry import Registry
 
 
 class MethodSettings(Section):
     """What every method's settings share."""
 
+    derived: ClassVar[dict[str, frozenset[str]]] = {}
+    """Settings that follow from others, and from which: they name no run."""
+
     @property
     def needs_superior(self) -> bool:
         """Whether training needs the pre-trained superior model (the Baseline run of the same data, model, seed)."""
+        return False
+
+    @property
+    def frozen_passes(self) -> tuple[int, int]:
+        """Passes without gradient that a step makes beside the student's own, in the first epoch and in each later one.
+
+        Of the superior model, unless a method says otherwise.
+        """
+        return int(self.needs_superior), int(self.needs_superior)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the method keeps a table of the logits of each training image."""
         return False
 
 
@@ -34,6 +51,10 @@ class CSKDSettings(MethodSettings):
     """Temperature T of both distributions."""
     weight: NonNegative = 1.0
     """Weight λ of the class-wise term: 1 on coarse sets, 3 on fine-grained ones in the published code."""
+
+    @property
+    def frozen_passes(self) -> tuple[int, int]:
+        return 1, 1  # the partners through the student
 
 
 class TFKDSettings(MethodSettings):
@@ -56,6 +77,10 @@ class PSKDSettings(MethodSettings):
 
     alpha: Fraction = 0.8
     """Weight of the past predictions in the last epoch; it grows linearly from the first."""
+
+    @property
+    def remembers(self) -> bool:
+        return True
 
 
 class CriticSettings(Section):
@@ -92,6 +117,8 @@ class CriticSettings(Section):
 
 class AIKDSettings(MethodSettings):
     """AI-KD (eq. 8): guide, previous epoch and critic."""
+
+    derived = {"alpha_ce": frozenset({"alpha_p", "alpha_g"})}
 
     alpha_ce: Fraction | None = None
     """Weight of cross-entropy: always 1 - alpha_p - alpha_g, so it need not be given; if it is, the sum is checked."""
@@ -131,9 +158,16 @@ class AIKDSettings(MethodSettings):
     def needs_superior(self) -> bool:
         return self.alpha_g > 0 or self.omega > 0
 
+    @property
+    def frozen_passes(self) -> tuple[int, int]:
+        superior = int(self.needs_superior)
+        # From the second epoch on the previous student, unless its outputs are remembered.
+        return superior, superior + int(self.alpha_p > 0 and not self.remembers)
 
-DERIVED = frozenset({"alpha_ce"})
-"""Settings that follow from others: they name no run."""
+    @property
+    def remembers(self) -> bool:
+        return self.alpha_p > 0 and self.previous == "memory"
+
 
 VARIED = frozenset({"alpha_p", "alpha_g", "omega", "tau_p", "tau_g", "critic.fc1", "critic.fc2"})
 """Settings that the paper varies: another value is another experiment. What else differs is another reading of the
@@ -146,8 +180,8 @@ class MethodSpec:
 
     label: str
     settings: type[MethodSettings]
-    implementation: str
-    """`module:class`, imported only to train."""
+    implementation: str = ""
+    """`module:class`, imported only to train; empty for an extension's method, whose class is there already."""
 
     @cached_property
     def defaults(self) -> MethodSettings:
@@ -162,13 +196,13 @@ class MethodSpec:
         return self.settings.model_validate(settings)
 
 
-METHODS: dict[str, MethodSpec] = {
+METHODS: Registry[MethodSpec] = Registry("method", {
     "baseline": MethodSpec("Baseline", BaselineSettings, "aikd.methods.baseline:Baseline"),
     "cskd": MethodSpec("CS-KD", CSKDSettings, "aikd.methods.cskd:CSKD"),
     "tfkd": MethodSpec("TF-KD", TFKDSettings, "aikd.methods.tfkd:TFKD"),
     "pskd": MethodSpec("PS-KD", PSKDSettings, "aikd.methods.pskd:PSKD"),
     "aikd": MethodSpec("AI-KD", AIKDSettings, "aikd.methods.aikd:AIKD"),
-}
+})  # fmt: skip
 
 
 def method_spec(name: str) -> MethodSpec:

@@ -5,7 +5,7 @@ from typing import Any
 
 from aikd.study import outputs, specs
 from aikd.study.fields import Scalar, flatten, unflatten
-from aikd.study.methods import method_spec
+from aikd.study.methods import MethodSpec, method_spec
 from aikd.study.metrics import METRICS, MetricName, Scheme
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import STANDARD, Run
@@ -29,7 +29,7 @@ def metric_label(metric: MetricName) -> str:
 def settings_for(study: Study, name: str, dataset: str, model: str) -> dict[str, Any]:
     """The study's settings of a method on a data set and model: its own, then every `when` that applies (dotted)."""
     entry = study.methods[name]
-    merged = flatten(unflatten(entry.settings))
+    spec, merged = method_spec(entry.method or name), flatten(unflatten(entry.settings))
     for when in entry.when:
         applies = (
             (when.data is None or dataset in when.data)
@@ -37,18 +37,18 @@ def settings_for(study: Study, name: str, dataset: str, model: str) -> dict[str,
             and (when.models is None or model in when.models)
         )
         if applies:
-            merged = on_top(merged, when.settings)
+            merged = on_top(spec, merged, when.settings)
     return merged
 
 
-def on_top(settings: dict[str, Any], further: dict[str, Any]) -> dict[str, Any]:
-    """Dotted settings with further ones on top, dotted too.
+def on_top(method: MethodSpec, settings: dict[str, Any], further: dict[str, Any]) -> dict[str, Any]:
+    """Dotted settings of a method with further ones on top, dotted too.
 
-    A weight moved on its own takes from, or gives to, cross-entropy.
+    What follows from a setting that is moved is dropped: a weight of AI-KD takes from, or gives to, cross-entropy.
     """
     further = flatten(unflatten(further))
-    moved = {"alpha_p", "alpha_g"} & further.keys()
-    return {key: value for key, value in settings.items() if not (moved and key == "alpha_ce")} | further
+    moved = {key for key, others in method.settings.derived.items() if others & further.keys()}
+    return {key: value for key, value in settings.items() if key not in moved} | further
 
 
 def run_for(
@@ -61,8 +61,9 @@ def run_for(
     augmentation: str = STANDARD,
 ) -> Run:
     """The run of a method of the study, with further settings on top."""
-    merged = on_top(settings_for(study, name, dataset, model), settings or {})
-    return Run(dataset, model, study.methods[name].method or name, merged, augmentation, seed)
+    method = study.methods[name].method or name
+    merged = on_top(method_spec(method), settings_for(study, name, dataset, model), settings or {})
+    return Run(dataset, model, method, merged, augmentation, seed)
 
 
 def superior_models(study: Study, runs: Sequence[Run]) -> list[Run]:

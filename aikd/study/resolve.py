@@ -4,9 +4,12 @@ import hashlib
 import json
 from typing import Any
 
-from aikd.study.augmentation import CutoutSettings
+from aikd.study.architectures import ARCHITECTURES
+from aikd.study.augmentation import AUGMENTATIONS, CutoutSettings
+from aikd.study.catalogue import DATA_SETS, DataSet
+from aikd.study.methods import METHODS
 from aikd.study.run import Run
-from aikd.study.schema import Study
+from aikd.study.schema import ModelEntry, Study
 
 RECIPE_VERSION = 1
 """Raised by hand when the mathematics of training changes: every run is then trained again."""
@@ -30,6 +33,8 @@ def resolve_data(study: Study, name: str) -> dict[str, Any]:
     dataset, entry = study.dataset(name), study.data[name]
     photographs = dataset.stored_side is not None and dataset.transform.crop == "resized"
     source: dict[str, Any] = {"accept_other": entry.accept_other}
+    if name in DATA_SETS.own:
+        source = DATA_SETS.extension(name)
     if found := entry.scan:
         source = entry.model_dump(mode="json", include={"folder", "test_fraction", "split_seed"})
         source["fingerprint"] = found.fingerprint
@@ -61,12 +66,10 @@ def resolve(study: Study, run: Run) -> dict[str, Any]:
     """All settings of a run, defaults included. Two equal results are the same training.
 
     What only changes how fast it runs or how often it is looked at (threads, device, `evaluate_every`) is not
-    in it, so that turning such a knob retrains nothing.
+    in it, so that turning such a knob retrains nothing. What comes of an extension says so, with its file and its code:
+    `extension` beside `method` and in `model` and `augmentation`; of a data set it is part of what names `prepared`.
     """
     dataset, entry, model = study.dataset(run.dataset), study.data[run.dataset], study.models[run.model]
-    augmentation = getattr(study.augmentations, run.augmentation)
-    if isinstance(augmentation, CutoutSettings) and augmentation.side is None:
-        augmentation = CutoutSettings(side=max(1, dataset.transform.size // 4))
     return {
         "recipe_version": RECIPE_VERSION,
         "run": run.path,
@@ -78,12 +81,27 @@ def resolve(study: Study, run: Run) -> dict[str, Any]:
             "images_per_class": entry.images_per_class,
             "holdout_per_class": entry.holdout_per_class,
         },
-        "model": {"architecture": model.architecture or run.model}
-        | model.model_dump(mode="json", include={"width", "growth", "blocks"}),
+        "model": _model(model, model.architecture or run.model),
         "method": run.method,
         "settings": run.full_settings.model_dump(mode="json"),
-        "augmentation": {"name": run.augmentation} | augmentation.model_dump(mode="json"),
+        "augmentation": {"name": run.augmentation} | _augmentation(study, run.augmentation, dataset),
         "recipe": study.recipe_for(run.dataset).model_dump(mode="json"),
         "superior": superior.path if (superior := run.superior) else None,
         "seed": run.seed,
-    }
+    } | METHODS.extension(run.method)
+
+
+def _augmentation(study: Study, name: str, dataset: DataSet) -> dict[str, Any]:
+    settings = study.augmentations.of(name)
+    if isinstance(settings, CutoutSettings) and settings.side is None:
+        settings = CutoutSettings(side=max(1, dataset.transform.size // 4))
+    found = settings.model_dump(mode="json")
+    return {"settings": found} | AUGMENTATIONS.extension(name) if name in AUGMENTATIONS.own else found
+
+
+def _model(model: ModelEntry, architecture: str) -> dict[str, Any]:
+    sizes = model.model_dump(mode="json", include={"width", "growth", "blocks"})
+    if architecture in ARCHITECTURES.own:
+        settings = ARCHITECTURES[architecture].settings.model_validate(model.settings)
+        sizes["settings"] = settings.model_dump(mode="json")
+    return {"architecture": architecture} | sizes | ARCHITECTURES.extension(architecture)

@@ -2,15 +2,15 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 from urllib.parse import quote, unquote
 
 from aikd.errors import UserError
 from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.explain import allowed, explaining
-from aikd.study.fields import Scalar, flatten, unflatten
-from aikd.study.methods import DERIVED, MethodSettings, method_spec
+from aikd.study.fields import NAME, Scalar, flatten, unflatten
+from aikd.study.methods import METHODS, MethodSettings, method_spec
 
 STANDARD = "standard"
 _SEED = re.compile(r"seed(0|[1-9][0-9]{0,99})")
@@ -46,7 +46,7 @@ class Run:
         differing = {
             key: value
             for key, value in flatten(full.model_dump()).items()
-            if key not in DERIVED and value != defaults[key]
+            if key not in full.derived and value != defaults[key]
         }
         object.__setattr__(self, "settings", tuple(sorted(differing.items())))
 
@@ -76,8 +76,12 @@ class Run:
         return "/".join([*parts, f"seed{self.seed}"])
 
     @classmethod
-    def from_path(cls, path: str) -> Self:
+    def from_path(cls, path: str, *, written: bool = False) -> Self:
         """The run whose path this is.
+
+        Args:
+            written: it is taken from what a study has asked for. A method or augmentation that is not built in is then
+                an extension's, taken at its word: results are read without running, or having, the extension's file.
 
         Raises:
             UserError: not the path of a run, or not its canonical form.
@@ -97,9 +101,22 @@ class Run:
         augmentation = rest.pop(0) if rest else STANDARD
         if rest:
             raise malformed
-        run = cls(dataset, model, method, settings, augmentation, int(seed[1]))
+        known = method in METHODS.built_in and augmentation in AUGMENTATIONS.built_in
+        if written and not (known or (NAME.fullmatch(method) and NAME.fullmatch(augmentation))):
+            raise malformed
+        make = cls._unchecked if written and not known else cls
+        run = make(dataset, model, method, settings, augmentation, int(seed[1]))
         if run.path != path.strip("/"):
             raise UserError(f"run {path!r}: the canonical path of this run is {run.path!r}")
+        return run
+
+    @classmethod
+    def _unchecked(cls, *values: Any) -> Self:
+        """A run of which no more is known than what its path says."""
+        run = object.__new__(cls)
+        for field, value in zip(fields(cls), values, strict=True):
+            pairs = tuple(sorted(value.items())) if field.name == "settings" else value
+            object.__setattr__(run, field.name, pairs)
         return run
 
 

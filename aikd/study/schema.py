@@ -4,8 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, WithJsonSchema, model_validator
 
+from aikd.study.architectures import ARCHITECTURES
 from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, PHOTOGRAPHS, STORED_SIDE, Category, DataSet
 from aikd.study.fields import (
@@ -23,14 +24,14 @@ from aikd.study.fields import (
     Typed,
     Whole,
 )
-from aikd.study.folders import Scan, scan
+from aikd.study.folders import Scan, scan_or_kept
 from aikd.study.outputs import Figure, Table
 
 Seeds = Annotated[list[Whole], Field(min_length=1)]
 Share = Annotated[float, Strict(), Field(gt=0, lt=1, allow_inf_nan=False), Typed]
 
 
-look = cache(scan)
+look = cache(scan_or_kept)
 """A folder as it was when the study was read: one look, as a study asks for it again and again."""
 
 
@@ -128,7 +129,9 @@ class DataEntry(Section):
         return {key: value for key, value in said.items() if value is not None} | counts
 
 
-Architecture = Literal["preact_resnet18", "resnet18", "densenet121", "densenet121_3x3"]
+Architecture = Annotated[
+    Name, WithJsonSchema({"anyOf": [{"enum": list(ARCHITECTURES)}, {"type": "string"}], "type": "string"})
+]
 
 
 class ModelEntry(Section):
@@ -144,6 +147,8 @@ class ModelEntry(Section):
     """Growth rate of a DenseNet; none: 32."""
     blocks: Annotated[list[Blocks], Field(min_length=4, max_length=4)] | None = None
     """Blocks in each of the four stages; none: the architecture's own."""
+    settings: dict[str, Any] = {}
+    """Settings of an extension's network."""
 
 
 class When(Section):
@@ -188,6 +193,8 @@ class Study(Section):
 
     name: Name
     """`paper` writes to results/, any other name to results/<name>/."""
+    extensions: list[str] = []
+    """Python files of one's own, relative to the working directory: methods, networks, augmentations, data sets."""
     seeds: Seeds = [0, 1, 2]
     """Every result is a mean over runs with these seeds."""
     recipe: Recipe = Recipe()
@@ -214,6 +221,9 @@ class Study(Section):
     Results agree within rounding. Changing it retrains nothing."""
     runs_per_gpu: Count = 1
     """Runs that share one GPU of a workstation: small networks leave most of it idle. Changing it retrains nothing."""
+    tensorboard: Flag = False
+    """Write each run's history for TensorBoard, too, in tensorboard/ within the results. Needs the package, which
+    `pip install -e '.[tensorboard]'` gets. Changing it retrains nothing."""
     device_tflops: Positive = 5.0
     """Sustained training throughput of one device in 10¹² floating-point operations a second, by which times are
     planned and asked of a cluster. An assumption to be replaced by a measurement. Changing it retrains nothing."""

@@ -49,6 +49,12 @@ def blocks(page: Path) -> Iterator[Block]:
     assert opened is None, f"{page}:{start}: a block that is not closed"
 
 
+def files(page: Path) -> dict[str, str]:
+    """Blocks that the page shows as files, with `title="NAME"` after the language: name and content."""
+    text = page.read_text(encoding="utf-8")
+    return dict(re.findall(r'^```\w+ title="(.+?)"\n(.+?)^```$', text, re.DOTALL | re.MULTILINE))
+
+
 def inline(page: Path) -> Iterator[tuple[str, str]]:
     """The code within a page's sentences, with its place; line breaks are spaces there."""
     text = page.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from aikd.cli import parser
 from aikd.study import beside, queries
 from aikd.study.schema import Study
 from tests.conftest import ROOT
-from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks, inline
+from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks, files, inline
 from tests.docs.room import CommandError, Room, matches
 
 pytestmark = pytest.mark.workflow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.workflow
 FIRST = ROOT / "docs/quickstart.md"
 """The page after which results are there."""
 
-AFTERWARDS = {"faq.md", "status.md", "report.md", "share.md", "claims.md", "extend.md"}
+AFTERWARDS = {"faq.md", "status.md", "report.md", "share.md", "claims.md"}
 """Pages whose commands need these results."""
 
 RUN = {page: [block for block in blocks(page) if block.language in ("sh", "console")] for page in PAGES}
@@ -51,6 +51,8 @@ def test_commands_do_what_the_page_says(page: Path, request: pytest.FixtureReque
         room = request.getfixturevalue("after_quickstart").copied(tmp_path)
     else:
         room = Room.furnished(tmp_path)
+    for name, text in files(page).items():
+        (room.project / name).write_text(text, encoding="utf-8")
     for block in RUN[page]:
         room.run(block)
 

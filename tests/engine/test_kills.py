@@ -22,6 +22,7 @@ from aikd.engine.signals import heeding
 from aikd.engine.state import States
 from aikd.engine.training import Trainer
 from aikd.errors import Interrupted
+from aikd.study.layout import PROGRESS
 from tests.conftest import ROOT
 from tests.engine.resuming import (
     EPOCHS,
@@ -174,7 +175,7 @@ def test_a_signal_before_the_first_step_ends_with_75_and_a_line(
         else f"aikd train: {run}: interrupted after epoch 0 of 6; the next attempt starts anew"
     )
     assert all(line.startswith(f"{run}: 41 images on ") for line in said[:-1])
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {PROGRESS}
 
 
 @pytest.mark.parametrize("instant", LATE)
@@ -217,7 +218,7 @@ def test_a_run_that_was_killed_at_its_end_leaves_no_state_once_it_is_predicted_w
         monkeypatch.setattr(Trainer, "epoch", lambda *_: pytest.fail("trained"))
         jobs.train(baseline, tmp_path, tiny, 1)
     jobs.predict(baseline["run"], tmp_path, tiny)
-    left = {path.name for path in folder.iterdir()} - {LOCK}
+    left = {path.name for path in folder.iterdir()} - {LOCK, PROGRESS}
     assert left == {"model.safetensors", "history.csv", "train.json", "predictions.safetensors"}
 
 

@@ -69,7 +69,7 @@ METHOD_AND_SETTINGS = st.sampled_from(sorted(METHODS)).flatmap(
 RUNS = st.builds(
     lambda chosen, augmentation, seed: run(chosen[0], chosen[1], augmentation, seed),
     METHOD_AND_SETTINGS,
-    st.sampled_from(AUGMENTATIONS),
+    st.sampled_from(sorted(AUGMENTATIONS)),
     st.integers(0, 2**64),
 )
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from aikd.commands.results import _spec
 from aikd.errors import UserError
-from aikd.study import queries, specs
+from aikd.study import extensions, queries, specs
 from aikd.study.check import RULES
 from aikd.study.resolve import resolve, resolve_data
 from aikd.study.run import Run
@@ -325,8 +326,24 @@ def test_what_steers_a_job_without_deciding_its_result_is_passed_on(demo: Workfl
     knobs = {"evaluate_every": 5, "save_every": 7, "runs_per_gpu": 3}
     chosen = Workflow(changed(parsed(DEMO), knobs))
     assert chosen.train_options(None, 1) == "--evaluate-every 5 --save-every 7 --runs-per-gpu 3"
-    assert chosen.predict_options(None, 1) == "--runs-per-gpu 3"
+    some = wildcards("digits/preact_resnet18/aikd/seed0")
+    assert chosen.predict_options(some, 1) == "--runs-per-gpu 3"
     compiled = Workflow(changed(parsed(DEMO), {"compile": True}))
     assert compiled.train_options(None, 1) == f"{demo.train_options(None, 1)} --compile"
-    assert compiled.predict_options(None, 1) == demo.predict_options(None, 1)
-    assert demo.predict_options(None, 1) == "--runs-per-gpu 1"
+    assert compiled.predict_options(some, 1) == demo.predict_options(some, 1)
+    assert demo.predict_options(some, 1) == "--runs-per-gpu 1"
+
+
+def test_predicting_names_the_file_of_a_network_that_is_an_extensions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my net.py").write_text("from aikd.extend import model\n@model('net')\ndef net(*_): ...\n")
+    own = {"extensions": ["my net.py"], "models/net": {"label": "Net"}}
+    models = {"data/digits/models": ["preact_resnet18", "densenet121_3x3", "net"]}
+    chosen = Workflow(changed(parsed(DEMO), own | models))
+    options = [
+        chosen.predict_options(wildcards(f"digits/{m}/cskd/seed0"), 1) for m in models["data/digits/models"]
+    ]
+    assert options == [*2 * ["--runs-per-gpu 1"], "--runs-per-gpu 1 --extension 'my net.py'"]
+    extensions.activate([])

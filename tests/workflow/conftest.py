@@ -55,12 +55,15 @@ class Project:
         """Run Snakemake on a study file of the copy (None: config.yaml); returns its exit code and all it said."""
         study_arguments = ["--configfile", study] if study else []
         # Targets stand first: --configfile takes all words that follow.
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", *study_arguments]
+        return self.run("snakemake", *arguments, "--cores", "2", *study_arguments)
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a Python module, `aikd` for example, in the copy; returns its exit code and all it said."""
         folder = Path(sys.executable).parent
         environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONPATH", None)
         return subprocess.run(
-            command,
+            [sys.executable, "-m", module, *arguments],
             cwd=self.root,
             env=environment,
             text=True,

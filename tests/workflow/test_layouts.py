@@ -1,19 +1,26 @@
 """All six published layouts and a folder of one's own, from a server to the tables, in one call of Snakemake."""
 
+import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
+from aikd.engine.exporting import export
+from aikd.records import read_predictions
+from aikd.study.load import load_study
 from tests.workflow import archives
 from tests.workflow.conftest import Project, copy_project
 
 SMALL = {"models": ["preact_resnet18"]}
 LARGE = {"models": ["resnet18"], "transform": {"size": 32, "resize": 36}, "stored_side": 44}
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, Any]] = {
     "cifar100": SMALL,
     "tiny_imagenet": SMALL,
     "cub200": LARGE,
@@ -100,6 +107,57 @@ def test_what_is_not_rgb_is_converted_and_listed(done: Project) -> None:
 
 def test_nothing_is_left_to_do_without_the_server(done: Project) -> None:
     assert done.planned(study="layouts.yaml") == {}
+
+
+def test_results_make_the_same_tables_where_there_are_no_archives_and_no_images(
+    done: Project, tmp_path: Path
+) -> None:
+    packed = done.run("aikd", "archive", "--study", "layouts.yaml", "--to", "layouts.zip")
+    assert packed.returncode == 0, packed.stdout
+    elsewhere = copy_project(tmp_path)
+    unpacked = elsewhere.run("aikd", "unpack", str(done.root / "layouts.zip"))
+    assert unpacked.returncode == 0, unpacked.stdout
+    again = "results/layouts/study.yaml"
+    assert elsewhere.planned(study=again) == {"table": 2, "published": 1, "all_runs": 1, "claims": 1}
+    result = elsewhere.snakemake(study=again)
+    assert result.returncode == 0, result.stdout
+    made = [path.relative_to(done.root) for path in (done.root / "results/layouts/tables").iterdir()]
+    assert len(made) == 3 * 3
+    for path in [*made, Path("results/layouts/all_runs.csv"), Path("results/layouts/costs.csv")]:
+        assert (elsewhere.root / path).read_bytes() == (done.root / path).read_bytes()
+    assert not (elsewhere.root / "photos").exists()
+    assert not (elsewhere.root / "data/downloads").exists()
+
+
+def evaluated(name: str) -> list[bytes]:
+    """The published files of a set's evaluation images, in the order of its list."""
+    if name == "cifar100":
+        pixels = np.random.default_rng(2).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+        files = [io.BytesIO() for _ in pixels]
+        for image, file in zip(pixels, files, strict=True):
+            Image.fromarray(image.transpose(1, 2, 0)).save(file, "PNG")
+        return [file.getvalue() for file in files]
+    size = {"tiny_imagenet": (64, 64), "fgvc_aircraft": (60, 70)}.get(name, (48, 40))
+    numbers = [(label, i + 5 * label * (name == "cub200")) for label in (0, 1) for i in (3, 4)]
+    return [archives.picture(label, i, size=size) for label, i in numbers]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_an_exported_student_sees_published_files_as_evaluation_saw_them(
+    done: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(done.root)
+    monkeypatch.setenv("AIKD_DEVICE", "cpu")
+    run, results = f"{name}/{PUBLISHED[name]['models'][0]}/baseline/seed0", Path("results/layouts")
+    model = export(load_study(Path("layouts.yaml")), run, results, Path("data"), tmp_path / "export")
+    predictions = read_predictions(results, run)
+    assert predictions is not None
+    wanted = predictions[0]["logits"]
+    files = [tmp_path / f"{number}.jpg" for number in range(4)]
+    for file, content in zip(files, evaluated(name), strict=True):
+        file.write_bytes(content)
+    np.testing.assert_allclose(model.logits(files), wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    assert model.facts.transform.cut_bottom == (20 if name == "fgvc_aircraft" else 0)
 
 
 def test_arrays_that_were_deleted_come_back_byte_for_byte_and_nothing_is_trained_again(done: Project) -> None:

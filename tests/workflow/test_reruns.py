@@ -132,7 +132,15 @@ def test_a_bumped_recipe_version_retrains_everything(restored: Restored) -> None
 
 
 @pytest.mark.parametrize(
-    "knob", ["evaluate_every: 2", "save_every: 2", "threads: 2", "runs_per_gpu: 2", "compile: true"]
+    "knob",
+    [
+        "evaluate_every: 2",
+        "save_every: 2",
+        "threads: 2",
+        "runs_per_gpu: 2",
+        "compile: true",
+        "tensorboard: true",
+    ],
 )
 def test_a_knob_that_changes_no_result_retrains_nothing(restored: Restored, knob: str) -> None:
     project = restored()

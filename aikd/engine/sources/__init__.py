@@ -1,4 +1,4 @@
-"""Where images come from: published archives, a folder of one's own, or a library.
+"""Where images come from: published archives, a folder of one's own, an extension, or a library.
 
 Only what stands in an archive whose hash was compared with its receipt is read, and nothing is ever unpacked.
 """
@@ -13,6 +13,7 @@ from aikd.engine.store import begin, tidy
 from aikd.errors import UserError
 from aikd.files import read_json
 from aikd.messages import say
+from aikd.study import extensions
 from aikd.study.folders import scan
 from aikd.study.layout import MANIFEST
 from aikd.study.resolve import prepared_folder
@@ -38,7 +39,8 @@ def prepare(settings: dict[str, Any], data: Path, workers: int | None = None) ->
     name = settings["name"]
     if not re.fullmatch("[a-z0-9_]+", name):
         raise UserError(f"--settings: name is {name!r}, allowed are lower-case letters, digits and _")
-    known = "folder" in settings["source"] or name == "digits" or archives_of(name)
+    extensions.use(settings["source"])
+    known = {"folder", "extension"} & settings["source"].keys() or name == "digits" or archives_of(name)
     if not known:
         raise UserError(
             f"--settings: name is {name!r}, which is no published data set, and source names no folder"
@@ -50,6 +52,10 @@ def prepare(settings: dict[str, Any], data: Path, workers: int | None = None) ->
             tidy(folder)
         if "folder" in settings["source"]:
             return _from_folder(settings, folder, workers)
+        if "extension" in settings["source"]:
+            from aikd.engine.sources import own
+
+            return own.prepare(settings, folder)
         if name == "digits":
             from aikd.engine.sources import digits
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aikd.study.architectures import counted_as
 from aikd.study.catalogue import DataSet
 
 MEASURED = Path(__file__).with_name("memory.csv")
@@ -36,12 +37,12 @@ def memory(settings: dict[str, Any], dataset: DataSet) -> int:
     What was measured, scaled to the network's width and the batch, and the images that stay in memory. A method that
     was never measured counts as the most demanding one. On a GPU it is too much: most of it lies there.
     """
-    model: dict[str, Any] = settings["model"]
+    side: int = settings["data"]["transform"]["size"]
+    model = counted_as(settings["model"], side)
     peaks = {method: mib for (name, method), mib in measured().items() if name == model["architecture"]}
     peak = peaks.get(settings["method"], max(peaks.values()))
-    side: int = settings["data"]["transform"]["size"]
     pixels: int = settings["recipe"]["batch_size"] * side**2
-    width = (model["width"] or 64) / 64 * (model["growth"] or 32) / 32
+    width = (model.get("width") or 64) / 64 * (model.get("growth") or 32) / 32
     network = (peak - LIBRARIES) * width * pixels / BATCH[32 if model["architecture"] in SMALL else 224]
     images: float = 0 if dataset.stored_side else (dataset.train + dataset.test) * RESIDENT_IMAGE / 2**20
     return math.ceil(HEADROOM * (LIBRARIES + network + images) * 2**20 / 10**6)

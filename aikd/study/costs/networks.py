@@ -4,6 +4,7 @@ Operations are those of torch's FlopCounterMode: two for each multiplication wit
 linear layers; biases, BatchNorm, activations and pooling are not counted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -142,7 +143,7 @@ def _densenet(t: _Tally, growth: int, blocks: tuple[int, ...], small: bool) -> N
             t.pool(2, 2, 0)
 
 
-def count(model: dict[str, Any], side: int, classes: int) -> Network:
+def count(model: Mapping[str, Any], side: int, classes: int) -> Network:
     """A network as a run's resolved settings describe it, on images of side × side pixels.
 
     Args:

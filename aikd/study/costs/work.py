@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from aikd.study.architectures import counted_as
 from aikd.study.catalogue import DataSet
 from aikd.study.costs.networks import Network, count
-from aikd.study.methods import AIKDSettings, MethodSettings, method_spec
+from aikd.study.methods import AIKDSettings, method_spec
 
 TEXTS = 10_000
 """Bytes of a run's summary, metrics, logs and benchmark records, about."""
@@ -87,9 +88,10 @@ def work(settings: dict[str, Any], dataset: DataSet, evaluate_every: int) -> Wor
     wanted = data["images_per_class"]
     images = dataset.classes * wanted if wanted else dataset.train - held
     epochs: int = recipe["epochs"]
-    first, later = passes(settings["method"], method)
+    first, later = method.frozen_passes
+    side = data["transform"]["size"]
     return Work(
-        network=count(settings["model"], data["transform"]["size"], dataset.classes),
+        network=count(counted_as(settings["model"], side), side, dataset.classes),
         epochs=epochs,
         images=images,
         steps=math.ceil(images / recipe["batch_size"]),
@@ -99,20 +101,8 @@ def work(settings: dict[str, Any], dataset: DataSet, evaluate_every: int) -> Wor
         test=dataset.test,
         predicted=dataset.test + held,
         classes=dataset.classes,
-        memory=settings["method"] == "pskd" or _remembers(method),
+        memory=method.remembers,
     )
-
-
-def passes(name: str, method: MethodSettings) -> tuple[int, int]:
-    """Passes without gradient that a step makes beside the student's own, in the first epoch and in each later one.
-
-    CS-KD: the partners through the student. TF-KD: the superior model. AI-KD: the superior model where a weight asks
-    for it, and from the second epoch on the previous student, unless its outputs are remembered.
-    """
-    partners = int(name == "cskd")
-    superior = int(method.needs_superior)
-    previous = int(isinstance(method, AIKDSettings) and method.alpha_p > 0 and not _remembers(method))
-    return partners + superior, partners + superior + previous
 
 
 def critic(method: AIKDSettings, classes: int) -> int:
@@ -140,7 +130,3 @@ def critic(method: AIKDSettings, classes: int) -> int:
         alone = 3 * once - reading
         update = penalised - 2 * rest + alone + (alone if c.middle_term == "kept" else once)
     return c.steps * update + 2 * once
-
-
-def _remembers(method: MethodSettings) -> bool:
-    return isinstance(method, AIKDSettings) and method.alpha_p > 0 and method.previous == "memory"

@@ -1,0 +1,31 @@
+"""All that an extension needs: `from aikd.extend import …`. Importing it loads no torch. See docs/extend.md."""
+
+from aikd.methods import Batch, Method, Network, Setup, Step, Targets
+from aikd.study.catalogue import DataSet, Transform
+from aikd.study.extensions import augmentation, data_set, method, model
+from aikd.study.fields import Count, Flag, Fraction, NonNegative, Positive, Section, Whole
+from aikd.study.methods import AIKDSettings, MethodSettings
+
+__all__ = [
+    "AIKDSettings",
+    "Batch",
+    "Count",
+    "DataSet",
+    "Flag",
+    "Fraction",
+    "Method",
+    "MethodSettings",
+    "Network",
+    "NonNegative",
+    "Positive",
+    "Section",
+    "Setup",
+    "Step",
+    "Targets",
+    "Transform",
+    "Whole",
+    "augmentation",
+    "data_set",
+    "method",
+    "model",
+]

@@ -35,13 +35,14 @@ help: ## list the targets
 	@echo "  . $(VENV)/bin/activate && snakemake --cores $(CORES) --resources gpu=2"
 
 demo: $(INSTALLED) ## regenerate a small study on handwritten digits: tables, figures, report
-	$(WITH_VENV) snakemake --cores $(CORES) --configfile workflow/studies/demo.yaml \
-	  --report results/demo/report.html --report-after-run
+	$(WITH_VENV) snakemake --cores $(CORES) --configfile workflow/studies/demo.yaml
 	@echo
 	@echo "Done. Everything is in results/demo:"
 	@echo "  report   results/demo/report.html"
 	@echo "  tables   results/demo/tables/"
 	@echo "  figures  results/demo/figures/"
+	@if [ -f results/demo/paper.pdf ]; then echo "  paper    results/demo/paper.pdf"; \
+	  else echo "  paper    results/demo/paper.tex (no paper.pdf: see results/demo/logs/paper.log)"; fi
 
 # One thread for each test process: the processes share the cores already.
 test: $(INSTALLED) ## run all tests

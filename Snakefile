@@ -12,12 +12,15 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
-    """Every table, every figure, the claims, and all runs in one file."""
+    """Every table, every figure, the claims, all runs in one file, the report and the paper."""
     default_target: True
     input:
         [w.files_of(target) for target in w.targets()],
         w.claims_files(),
         f"{w.results}/all_runs.csv",
+        f"{w.results}/report.html",
+        w.paper_files(),

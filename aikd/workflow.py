@@ -1,20 +1,23 @@
 """What the workflow's rules ask of a study: inputs, targets and settings, each computed once."""
 
+import hashlib
 import json
 import shlex
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aikd.engine.archives import archives_of, wanted_from
 from aikd.errors import UserError
+from aikd.results.report.latex import missing
 from aikd.study import queries, specs
+from aikd.study.beside import LEARNING, classes, learning_curves
 from aikd.study.check import check_run
 from aikd.study.claims.binding import claimed_runs
 from aikd.study.costs.memory import memory
 from aikd.study.costs.times import minutes, stated
 from aikd.study.costs.work import work
-from aikd.study.layout import MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS
+from aikd.study.layout import HISTORY, MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS
 from aikd.study.load import check_study
 from aikd.study.resolve import prepared_folder, resolve, resolve_data
 from aikd.study.run import Run
@@ -35,6 +38,7 @@ _KINDS: dict[type, str] = {
     specs.TsneSpec: "tsne",
     specs.HeatmapSpec: "heatmap",
     specs.CurvesSpec: "curves",
+    specs.LearningSpec: "learning",
 }
 
 
@@ -58,6 +62,9 @@ class Workflow:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.study: Study = check_study(config)
+        self.study_json = json.dumps(
+            config, default=str
+        )  # in its own order, which is that of tables and figures
         self.results = str(self.study.results)
         self.runs = f"{self.results}/{RUNS}"
         self.spec = cache(self._spec)
@@ -65,7 +72,14 @@ class Workflow:
         self.needs_of = cache(self._needs_of)
         self.manifest_of = cache(self._manifest_of)
 
+    @cached_property
+    def learning(self) -> dict[str, specs.LearningSpec]:
+        """The figures of learning curves, by name."""
+        return learning_curves(self.study, self.spec)
+
     def _spec(self, name: str) -> specs.TableSpecs | specs.FigureSpecs:
+        if name.startswith(LEARNING) and name in self.learning:
+            return self.learning[name]
         known = [*self.study.tables, *self.study.figures]
         if name not in known:
             raise SystemExit(f"{name}: the study has no such table or figure; it has: {', '.join(known)}")
@@ -180,7 +194,45 @@ class Workflow:
             return [self.manifest_of(row.dataset) for row in spec.rows]
         if isinstance(spec, specs.TsneSpec):
             return self.metrics(spec.runs, PREDICTIONS)
+        if isinstance(spec, specs.LearningSpec):
+            return self.metrics(spec.runs, HISTORY)
         return self.metrics(spec.runs)
+
+    @cached_property
+    def classes(self) -> specs.ClassesSpec:
+        """What is compared class by class."""
+        return classes(self.study, self.spec)
+
+    def classes_json(self) -> str:
+        """The same as one JSON text."""
+        return json.dumps({"kind": "classes"} | self.classes.to_json(), sort_keys=True)
+
+    def class_files(self) -> list[str]:
+        """The files that the per-class comparison is made of."""
+        manifests = [f"{DATA}/{contest.prepared}/{MANIFEST}" for contest in self.classes.contests]
+        return [*dict.fromkeys(manifests), *self.metrics(self.classes.runs, PREDICTIONS)]
+
+    def everything(self) -> list[str]:
+        """What report and document are both made of: tables, figures, and what runs say of themselves."""
+        files = [file for name in [*self.study.tables, *self.study.figures] for file in self.files_of(name)]
+        files += [file for name in self.learning for file in self.files_of(name)]
+        files += [f"{self.results}/{name}.csv" for name in ("all_runs", "costs", "classes")]
+        return files + self.metrics(self.all_runs(), HISTORY)
+
+    def whole_study(self, wildcards: Any, input: Any) -> str:
+        """The study as one JSON text; not compared (it asks for `input`), as much in it changes no result."""
+        return self.study_json
+
+    def shown(self, wildcards: Any) -> str:
+        """A digest of what the report and the paper show of the study beyond the files that they are made of."""
+        names = [*self.study.tables, *self.study.figures, *self.learning]
+        parts = [self.study.name, *(json.dumps(self.spec(name).to_json()) for name in names)]
+        parts += map(self.settings_of, self.all_runs())
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def paper_files(self) -> list[str]:
+        """The document, and where this machine can set it, its PDF."""
+        return [f"{self.results}/paper.{kind}" for kind in (("tex",) if missing() else ("tex", "pdf"))]
 
     def metrics(self, runs: list[str], file: str = METRICS) -> list[str]:
         """One file of each run."""
@@ -212,6 +264,11 @@ class Workflow:
         figures = [f"{self.results}/figures/claims.{kind}" for kind in ("pdf", "png")]
         return [f"{self.results}/claims.csv", f"{self.results}/claims.md", *figures]
 
+    def learning_targets(self) -> dict[str, list[str]]:
+        """What learning curves can be asked for by, and the files of each: all at once, or each figure."""
+        each = {name: self.files_of(name) for name in self.learning}
+        return {"learning_curves": [file for files in each.values() for file in files]} | each
+
     def targets(self) -> list[str]:
         """Names that can be asked for on the command line."""
         return queries.targets(self.study)
@@ -219,7 +276,7 @@ class Workflow:
     def files_of(self, target: str) -> list[str]:
         """The files of a target."""
         files = []
-        for name in queries.outputs_of(self.study, target):
+        for name in [target] if target in self.learning else queries.outputs_of(self.study, target):
             table = self.study.tables.get(name)
             folder, kinds = ("tables", ("tex", "csv", "md")) if table else ("figures", ("pdf", "png"))
             stems = [name, name + specs.PUBLISHED] if table and table.published else [name]

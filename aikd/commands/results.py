@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
-from aikd.commands.arguments import DATA, JSON, RESULTS, TO, Adder, json_object, shared
+from aikd.commands.arguments import DATA, JSON, RESULTS, STUDY, TO, Adder, json_object, shared
 from aikd.errors import UserError
 
 
@@ -30,8 +31,50 @@ def figure(options: argparse.Namespace) -> None:
         "tsne": specs.TsneSpec,
         "heatmap": specs.HeatmapSpec,
         "curves": specs.CurvesSpec,
+        "learning": specs.LearningSpec,
     }
     write_figure(_spec(options.spec, kinds), options.results, options.to)
+
+
+def classes(options: argparse.Namespace) -> None:
+    """Compare methods with the Baseline class by class, in classes.csv."""
+    from aikd.results.classes import write_classes
+    from aikd.study.specs import ClassesSpec
+
+    spec = _spec(options.spec, {"classes": ClassesSpec})
+    write_classes(spec, options.results, options.data, options.to)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Put all results of a study on one page that opens without a network."""
+    from aikd.results.report.page import write_report
+
+    study, results = _study_and_results(options)
+    write_report(study, results, options.data, options.to or results / "report.html")
+
+
+def paper(options: argparse.Namespace) -> None:
+    """Put all tables and figures into one document: paper.tex, and paper.pdf where LaTeX is installed."""
+    from aikd.messages import say
+    from aikd.results.report.latex import missing, write_pdf
+    from aikd.results.report.paper import write_paper
+
+    study, results = _study_and_results(options)
+    source = options.to or results / "paper.tex"
+    write_paper(study, results, options.data, source)
+    if lack := missing():
+        say(f"{source}: not made into a PDF. {lack}")
+    else:
+        write_pdf(source)
+
+
+def _study_and_results(options: argparse.Namespace) -> tuple[Any, Path]:
+    """The study that is meant, and where its results are."""
+    from aikd.study.load import check_study, load_study
+
+    given = options.study_json
+    study = check_study(json_object(given)) if given else load_study(options.study)
+    return study, options.results or study.results
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -66,4 +109,10 @@ def add(command: Adder) -> None:
         help="ours beside the numbers of the paper's table that it remakes",
     )
     command(figure, spec, RESULTS, TO)
+    command(classes, spec, RESULTS, DATA, TO)
+    for function in (report, paper):
+        sub = command(function, STUDY, DATA)
+        sub.add_argument("--study-json", help=f"the study itself, in place of a file: {JSON}")
+        sub.add_argument("--results", type=Path, help="the study's results (where the study puts them)")
+        sub.add_argument("--to", type=Path, help="the file to write (beside the results)")
     command(collect, RESULTS, TO).add_argument("--runs", required=True, help=f'{{"runs": [paths]}}: {JSON}')

@@ -38,13 +38,23 @@ def write_published(spec: TableSpecs, results: Path, data: Path, out: Path) -> l
     Raises:
         UserError: the table remakes none of the paper's, or a file that is read is broken or lacks a number.
     """
+    sheets, frame = made(spec, results, data)
+    return write_forms(spec.name + PUBLISHED, sheets, frame, out)
+
+
+def made(spec: TableSpecs, results: Path, data: Path) -> tuple[list[Sheet], pd.DataFrame]:
+    """A table beside the published one as it is printed, and as records.
+
+    Raises:
+        UserError: see `write_published`.
+    """
     if spec.published is None:
         raise UserError(
             f"{spec.name}: the study does not say which table of the paper it remakes; set its `published`"
         )
     same_training(results, spec.runs)
     sheets, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
-    return write_forms(spec.name + PUBLISHED, with_origins(sheets, spec, results, data), frame, out)
+    return with_origins(sheets, spec, results, data), frame
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,19 @@ def write_table(spec: TableSpecs, results: Path, data: Path, out: Path) -> list[
     Raises:
         UserError: a file that is read is broken, does not belong to its run or beside the others, or lacks a number.
     """
+    sheets, frame = made(spec, results, data)
+    return write_forms(spec.name, sheets, frame, out)
+
+
+def made(spec: TableSpecs, results: Path, data: Path) -> tuple[list[Sheet], pd.DataFrame]:
+    """A table as it is printed, and as records.
+
+    Raises:
+        UserError: see `write_table`.
+    """
     same_training(results, spec.runs)
     sheet, frame = data_sets(spec, data) if isinstance(spec, DataSetsSpec) else numbers(spec, results)
-    return write_forms(spec.name, with_origins([sheet], spec, results, data), frame, out)
+    return with_origins([sheet], spec, results, data), frame
 
 
 def write_forms(name: str, sheets: Sequence[Sheet], frame: pd.DataFrame, out: Path) -> list[Path]:

@@ -1,6 +1,7 @@
-"""Labels as a study writes them (`α_CE`, `Top-1 error (%) ↓`) in LaTeX, Markdown and matplotlib."""
+"""Labels as a study writes them (`α_CE`, `Top-1 error (%) ↓`) in LaTeX, Markdown, HTML and matplotlib."""
 
 import re
+from html import escape
 
 _NAMES = "alpha beta gamma delta epsilon eta theta kappa lambda mu rho sigma tau phi psi omega"
 _GREEK = dict(zip(_NAMES.split(), "αβγδεηθκλμρστφψω", strict=True))
@@ -68,6 +69,15 @@ def markdown(text: str) -> str:
         return match["symbol"] + (f"<sub>{match['index']}</sub>" if match["index"] else "")
 
     return _MARKDOWN_TOKEN.sub(token, text)
+
+
+def html(text: str) -> str:
+    """The text in HTML: specials escaped, indices of Greek letters as subscripts."""
+
+    def token(match: re.Match[str]) -> str:
+        return match["symbol"] + (f"<sub>{match['index']}</sub>" if match["index"] else "")
+
+    return re.sub(_SYMBOL, token, escape(text))
 
 
 def mathtext(text: str) -> str:

@@ -7,6 +7,7 @@ from aikd.errors import UserError
 from aikd.study import outputs, queries
 from aikd.study.architectures import ARCHITECTURES
 from aikd.study.augmentation import AUGMENTATIONS
+from aikd.study.beside import LEARNING
 from aikd.study.catalogue import DATA_SETS, DataSet, Transform
 from aikd.study.explain import allowed, explaining, located, nearest, show
 from aikd.study.fields import flatten, unflatten
@@ -17,8 +18,8 @@ from aikd.study.schema import DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED
 
 RULES = {
-    "all", "all_runs", "calibrate", "claims", "download", "figure", "predict", "prepare", "pretrain", "published",
-    "table", "train",
+    "all", "all_runs", "calibrate", "claims", "classes", "download", "figure", "paper", "predict", "prepare",
+    "pretrain", "published", "report", "table", "train",
 }  # fmt: skip
 """Names that the workflow's rules have already."""
 
@@ -57,7 +58,7 @@ def check_references(study: Study) -> None:
     for name in study.tables.keys() & study.figures.keys():
         raise UserError(f"figures.{name}: a table has this name; each table and figure needs its own")
     for name in [*study.tables, *study.figures]:
-        if name in RULES or name.startswith(PREPARE):
+        if name in RULES or name.startswith((PREPARE, LEARNING)):
             raise UserError(f"{name}: a step of the workflow has this name; a table or figure needs another")
     for name, output in [*study.tables.items(), *study.figures.items()]:
         _check_output(study, f"{'tables' if name in study.tables else 'figures'}.{name}", name, output)
@@ -128,7 +129,7 @@ def _check_new_name(study: Study, where: str, name: str) -> None:
         raise UserError(
             f"{where}: the folder data/{name} serves another purpose; give your data another name"
         )
-    if name in RULES or name.startswith(PREPARE) or name in queries.targets(study):
+    if name in RULES or name.startswith((PREPARE, LEARNING)) or name in queries.targets(study):
         raise UserError(f"{where}: a target of the workflow has this name; give your data another name")
 
 

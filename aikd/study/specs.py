@@ -179,8 +179,45 @@ class CurvesSpec(Spec):
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True)
+class Group(Spec):
+    """Runs that differ in their seed alone."""
+
+    label: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LearningSpec(Spec):
+    """Learning curves of runs of one data set and model."""
+
+    name: str
+    caption: str
+    title: str
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Contest(Spec):
+    """Methods that are compared with a reference, class by class, on one data set and model."""
+
+    dataset: str
+    model: str
+    prepared: str
+    """Folder of the data set, whose manifest names the classes, within that of all data."""
+    reference: Group
+    others: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class ClassesSpec(Spec):
+    """What the per-class comparison is made of."""
+
+    contests: tuple[Contest, ...]
+
+
 TableSpecs = TableSpec | DataSetsSpec
-FigureSpecs = ReliabilitySpec | TsneSpec | HeatmapSpec | CurvesSpec
+FigureSpecs = ReliabilitySpec | TsneSpec | HeatmapSpec | CurvesSpec | LearningSpec
 
 
 def _build(hint: Any, value: Any) -> Any:
@@ -194,7 +231,7 @@ def _build(hint: Any, value: Any) -> Any:
 def _walk_runs(item: Any) -> list[str]:
     if isinstance(item, TsneColumn):
         return [item.path, item.superior]
-    if isinstance(item, Cell | Curve):
+    if isinstance(item, Cell | Curve | Group):
         return list(item.paths)
     if isinstance(item, tuple):
         return [path for part in item for path in _walk_runs(part)]

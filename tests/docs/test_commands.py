@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aikd.cli import parser
-from aikd.study import queries
+from aikd.study import beside, queries
 from aikd.study.schema import Study
 from tests.conftest import ROOT
 from tests.docs.blocks import LANGUAGES, PAGES, Block, blocks, files, inline
@@ -97,7 +97,8 @@ def targets(paper: Study, demo: Study) -> set[str]:
     """What Snakemake can be asked for by name."""
     names = {name for study in (paper, demo) for name in queries.targets(study)}
     data = {f"prepare_{name}" for study in (paper, demo) for name in study.data}
-    return {"all", "claims", *names, *data}
+    learning = {name for study in (paper, demo) for name in beside.learning_curves(study)}
+    return {"all", "claims", "learning_curves", *names, *data, *learning}
 
 
 def test_commands_within_sentences_can_be_given(targets: set[str]) -> None:

@@ -92,7 +92,7 @@ class Project:
 
 RULES = {
     "download", "prepare", "pretrain", "train", "predict", "calibrate", "all_runs", "table", "published", "figure",
-    "claims",
+    "classes", "report", "paper", "claims",
 }  # fmt: skip
 
 

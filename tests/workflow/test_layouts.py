@@ -175,7 +175,17 @@ def test_a_new_image_in_ones_own_folder_trains_on_it_alone(done: Project) -> Non
     new.write_bytes(archives.picture(0, 9))
     planned = done.planned(study="layouts.yaml")
     new.unlink()
-    again = ("prepare", "pretrain", "predict", "calibrate", "all_runs", "published")
+    again = (
+        "prepare",
+        "pretrain",
+        "predict",
+        "calibrate",
+        "all_runs",
+        "published",
+        "figure",
+        "report",
+        "paper",
+    )
     assert planned == dict.fromkeys(again, 1) | {"table": 2}
 
 
@@ -199,14 +209,14 @@ def test_another_study_that_prepares_a_set_otherwise_leaves_the_first_as_it_is(d
     first = prepared(done, "cub200")
     done.edit("layouts.yaml", "name: layouts", "name: others")
     done.edit("layouts.yaml", "stored_side: 44", "stored_side: 40")
-    again = ("prepare", "pretrain", "predict", "calibrate", "table", "published", "all_runs")
+    again = ("prepare", "pretrain", "predict", "calibrate", "figure")
+    once = ("published", "all_runs", "claims", "classes", "report", "paper")
     planned = done.planned(study="layouts.yaml")
     result = done.snakemake("prepare_cub200", study="layouts.yaml")
     done.edit("layouts.yaml", "name: others", "name: layouts")
     done.edit("layouts.yaml", "stored_side: 40", "stored_side: 44")
     # Four published sets and the folder hold photographs; the small sets are shared.
-    once = dict.fromkeys(("published", "all_runs", "claims"), 1)
-    assert planned == dict.fromkeys(again, 7) | {"prepare": 5, "table": 2} | once
+    assert planned == dict.fromkeys(again, 7) | dict.fromkeys(once, 1) | {"prepare": 5, "table": 2}
     assert result.returncode == 0, result.stdout
     assert len(list(first.parent.iterdir())) == 2
     assert done.planned(study="layouts.yaml") == {}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from aikd.results.report.latex import missing
 from tests.workflow.conftest import Project, copy_project
 
 pytestmark = pytest.mark.workflow
@@ -33,9 +34,10 @@ figures:
 
 
 def made(project: Project) -> dict[str, bytes]:
-    """Tables, figures and all runs of a finished study, by name."""
+    """Tables, figures, the document and all runs of a finished study, by name."""
     results = project.root / "results" / "twice"
-    files = [results / "all_runs.csv", results / "claims.csv", results / "claims.md"]
+    files = [*(results / f"{name}.csv" for name in ("all_runs", "classes")), *results.glob("paper.*")]
+    files += [results / "claims.csv", results / "claims.md"]
     files += [*results.glob("tables/*"), *results.glob("figures/*")]
     return {str(path.relative_to(results)): path.read_bytes() for path in files}
 
@@ -54,7 +56,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> list[Project]:
 def test_all_runs_tables_and_figures_are_the_same_bytes(projects: list[Project]) -> None:
     once, again = (made(project) for project in projects)
     assert {Path(name).suffix for name in once} == {".csv", ".tex", ".md", ".pdf", ".png"}
-    assert len(once) == 3 + 2 * 3 + 5 * 2
+    documents = 1 if missing() else 2
+    assert len(once) == 4 + documents + 2 * 3 + (4 + 1 + 1) * 2
     assert once.keys() == again.keys()
     assert [name for name in once if once[name] != again[name]] == []
 

@@ -27,7 +27,7 @@ from aikd.engine.sources.containers import FILE as LARGEST
 from aikd.errors import UserError
 from aikd.files import replacing
 from aikd.records import difference, file_digest, read_metrics, read_predictions, read_summary
-from aikd.study import queries
+from aikd.study import beside, queries
 from aikd.study.folders import kept_file
 from aikd.study.layout import HISTORY, MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.load import load_study
@@ -162,9 +162,10 @@ def _manifests(study: Study, data: Path) -> dict[str, Path]:
 
 
 def _drawn(study: Study) -> list[str]:
-    """Runs whose predictions a figure is drawn from."""
+    """Runs whose predictions a figure is drawn from, or the comparison class by class is made of."""
     specs = [queries.spec(study, name) for name in study.figures]
-    return [run for spec in specs if isinstance(spec, TsneSpec) for run in spec.runs]
+    mapped = [run for spec in specs if isinstance(spec, TsneSpec) for run in spec.runs]
+    return [*mapped, *beside.classes(study).runs]
 
 
 def _folders(study: Study) -> dict[str, bytes]:

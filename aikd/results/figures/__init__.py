@@ -1,12 +1,12 @@
-"""Figures 4 to 7: from the specs of a study to PDF and PNG."""
+"""Figures 4 to 7 and learning curves: from the specs of a study to PDF and PNG."""
 
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from aikd.records import same_training
-from aikd.results.figures import curves, heatmap, reliability, style, tsne
-from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, ReliabilitySpec, TsneSpec
+from aikd.results.figures import curves, heatmap, learning, reliability, style, tsne
+from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, LearningSpec, ReliabilitySpec, TsneSpec
 
 
 def write_figure(spec: FigureSpecs, results: Path, out: Path) -> list[Path]:
@@ -32,3 +32,5 @@ def draw(spec: FigureSpecs, results: Path) -> Figure:
             return heatmap.draw(spec, results)
         case CurvesSpec():
             return curves.draw(spec, results)
+        case LearningSpec():
+            return learning.draw(spec, results)

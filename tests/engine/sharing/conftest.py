@@ -28,7 +28,8 @@ methods:
   pskd: {}
 tables:
   table_1: {kind: datasets, caption: Data.}
-  table_2: {kind: comparison, caption: Errors., metrics: [top1_error]}
+  table_2: {kind: ablation, caption: Errors., metrics: [top1_error], data: digits, model: net, method: pskd,
+    rows: [{label: Baseline, method: baseline}, {label: PS-KD}]}
 figures:
   figure_6: {kind: tsne, caption: Features., data: digits, model: net, methods: [baseline]}
 """

@@ -1,0 +1,147 @@
+"""What a reader must know before believing a number: on what, how often and how long, and how far from the paper."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aikd.results import published
+from aikd.results.origins import origins
+from aikd.study.catalogue import DATA_SETS
+from aikd.study.queries import method_label
+from aikd.study.resolve import prepared_folder, resolve_data
+from aikd.study.run import Run
+from aikd.study.schema import Calibration, ModelEntry, Recipe, Study
+
+BATCHES = {"coarse": 128, "fine-grained": 32}
+"""Batch sizes of section 4.2."""
+NETWORKS = {
+    "preact_resnet18": "coarse",
+    "densenet121_3x3": "coarse",
+    "resnet18": "fine-grained",
+    "densenet121": "fine-grained",
+}
+"""The paper's networks, and the kind of data each is trained on there."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A way in which a study is not the paper's experiment."""
+
+    text: str
+    dataset: str | None = None
+    """Where it holds; None: wherever the others let it."""
+    model: str | None = None
+    method: str | None = None
+
+    def concerns(self, runs: Iterable[Run]) -> bool:
+        """Whether it holds for one of some runs."""
+        return any(
+            self.dataset in (None, run.dataset)
+            and self.model in (None, run.model)
+            and self.method in (None, run.method)
+            for run in runs
+        )
+
+
+def deviations(study: Study, data: Path) -> list[Deviation]:
+    """All ways in which a study's experiments are known not to be the paper's: one a data set, a network, a method.
+
+    Raises:
+        UserError: a manifest is damaged.
+    """
+    found = [Deviation(f"{len(study.seeds)} seeds instead of {published.RUNS}")]
+    found = [] if len(study.seeds) == published.RUNS else found
+    for dataset in study.data:
+        if said := list(_of_data(study, dataset, data)):
+            found.append(Deviation(f"{study.dataset(dataset).label}: {'; '.join(said)}", dataset))
+    found += [
+        Deviation(f"{model.label} ({name}): {text}", model=name)
+        for name, model in study.models.items()
+        for text in _of_model(name, model)
+    ]
+    found += _of_methods(study)
+    if (bins := study.calibration.bins) != (usual := Calibration().bins):
+        found.append(Deviation(f"{bins} bins of the calibration error instead of {usual}"))
+    return found
+
+
+def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
+    dataset, entry = study.dataset(name), study.data[name]
+    if name not in published.DATA_SETS.values():
+        yield "not among the paper's data sets"
+    elif dataset.transform != DATA_SETS[name].transform:
+        yield "another transform of the images"
+    if entry.counts:
+        yield f"an excerpt of {dataset.train:,} training and {dataset.test:,} test images"
+    if entry.images_per_class:
+        yield f"trained on {entry.images_per_class} images of each class"
+    if entry.holdout_per_class:
+        yield f"{entry.holdout_per_class} training images of each class held out"
+    networks = {model: study.models[model].architecture or model for model in entry.models}
+    foreign = [m for m, network in networks.items() if NETWORKS.get(network) not in (None, dataset.category)]
+    if foreign and name in published.DATA_SETS.values():
+        yield f"a network that the paper trains on other data ({', '.join(foreign)})"
+    yield from _of_recipe(study.recipe_for(name), BATCHES[dataset.category])
+    for note in origins(data, [prepared_folder(resolve_data(study, name))]):
+        yield note.partition(": ")[2].rstrip(".")
+
+
+def _of_recipe(recipe: Recipe, batch: int) -> Iterator[str]:
+    """What differs from section 4.2, of which the schema's defaults are."""
+    paper = Recipe(batch_size=batch).model_dump() | {"channels_last": recipe.channels_last}
+    for key, value in recipe.model_dump().items():
+        if value != paper[key]:
+            yield f"{key.replace('_', ' ')} {_said(value)} instead of {_said(paper[key])}"
+
+
+def _of_methods(study: Study) -> Iterator[Deviation]:
+    """Settings that hold in a whole study and are not the method's defaults, which are the paper's."""
+    dataset, entry = next(iter(study.data.items()))
+    for name, method in study.methods.items():
+        code = method.method or name
+        # A run knows which of its settings differ from the defaults.
+        settings = Run(dataset, entry.models[0], code, method.settings).settings
+        if settings:
+            said = ", ".join(f"{key} = {value}" for key, value in settings)
+            yield Deviation(f"{method_label(study, name)}: with {said}", method=code)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _of_model(name: str, model: ModelEntry) -> Iterator[str]:
+    if (model.architecture or name) not in NETWORKS:
+        yield "not one of the paper's networks"
+    sizes = model.model_dump(include={"width", "growth", "blocks"}, exclude_none=True)
+    if sizes:
+        yield "another size (" + "; ".join(f"{key} {_said(value)}" for key, value in sizes.items()) + ")"
+
+
+def about(study: Study, paths: Sequence[str], deviating: Sequence[Deviation] = ()) -> str:
+    """One or two sentences on the runs behind a table or figure: data, seeds, epochs, and what deviates."""
+    runs = [Run.from_path(path) for path in paths]
+    if not runs:
+        return ""
+    sets = dict.fromkeys(run.dataset for run in runs)
+    data = ", ".join(_counted(study, name) for name in sets)
+    seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
+    epochs = ", ".join(map(str, dict.fromkeys(study.recipe_for(name).epochs for name in sets)))
+    plural = "s" if len({run.seed for run in runs}) > 1 else ""
+    said = f"{data}; seed{plural} {seeds}; {epochs} epochs, the last is evaluated."
+    told = [deviation.text for deviation in deviating if deviation.concerns(runs)]
+    return said + (f" Deviates from the paper: {'. '.join(told)}." if told else "")
+
+
+def _counted(study: Study, name: str) -> str:
+    dataset = study.dataset(name)
+    return f"{dataset.label} ({trained_on(study, name):,} training, {dataset.test:,} test images)"
+
+
+def trained_on(study: Study, name: str) -> int:
+    """How many training images of a data set the study uses."""
+    dataset, entry = study.dataset(name), study.data[name]
+    if entry.images_per_class:
+        return dataset.classes * entry.images_per_class
+    return dataset.train - dataset.classes * entry.holdout_per_class

@@ -1,0 +1,100 @@
+"""All tables and figures of a study in one LaTeX document."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from aikd.files import write_text
+from aikd.results import pairs, tables, text
+from aikd.results.report.about import about, deviations
+from aikd.results.report.page import HERE, facts
+from aikd.results.sheet import to_latex
+from aikd.study import beside, queries
+from aikd.study.schema import Study
+from aikd.study.specs import LearningSpec
+
+
+@cache
+def templates() -> Environment:
+    """LaTeX templates, in which braces mean what they mean in LaTeX."""
+    found = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, autoescape=False,
+        block_start_string=r"\BLOCK{", block_end_string="}", variable_start_string=r"\VAR{",
+        variable_end_string="}", comment_start_string=r"\COMMENT{", comment_end_string="}",
+    )  # fmt: skip
+    found.filters["latex"] = text.latex
+    return found
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with all that its caption says."""
+
+    name: str
+    file: str
+    caption: str
+
+
+def paper(study: Study, results: Path, data: Path) -> str:
+    """The document in LaTeX, of what is there of the study's results; captions say on what, how often, how long.
+
+    Raises:
+        UserError: a file that is read is damaged, or does not belong to its run or beside the others.
+    """
+    seeds, runs = ", ".join(map(str, study.seeds)), len(queries.runs_of(study))
+    opening = (
+        f"Regenerated tables and figures of Kim et al., arXiv 2211.10938, from a study of {runs} training runs, "
+        f"seeds {seeds}. Every number is of the last epoch."
+    )
+    return templates().get_template("paper.tex.j2").render(
+        title=text.latex(f"AI-KD, reproduced: study {study.name}"),
+        opening=text.latex(opening),
+        facts=facts(study),
+        deviations=deviations(study, data),
+        tables=list(_tables(study, results, data)),
+        figures=list(_figures(study, results, data)),
+    )  # fmt: skip
+
+
+def _tables(study: Study, results: Path, data: Path) -> Iterator[str]:
+    deviating = deviations(study, data)
+    for name in study.tables:
+        spec = queries.table(study, name)
+        sheets = tables.made(spec, results, data)[0]
+        if spec.published is not None:
+            sheets = sheets + pairs.made(spec, results, data)[0]
+        for sheet in sheets:
+            caption = f"{tables.sentence(sheet.caption)} {about(study, spec.runs, deviating)}".strip()
+            yield rf"\called{{{_called(spec.name)}}}" + "\n" + to_latex(replace(sheet, caption=caption))
+
+
+def _called(name: str) -> str:
+    """How captions call a table or figure: as the study does, whatever its place in the document."""
+    return text.latex(name.replace("_", " ").capitalize())
+
+
+def _figures(study: Study, results: Path, data: Path) -> Iterator[Figure]:
+    deviating = deviations(study, data)
+    specs = [queries.figure(study, name) for name in study.figures]
+    for spec in [*specs, *beside.learning_curves(study).values()]:
+        if not (results / "figures" / f"{spec.name}.pdf").exists():
+            continue
+        said = about(study, spec.runs, deviating)
+        if isinstance(spec, LearningSpec):
+            name = text.latex(spec.caption.rstrip("."))
+            caption = f"Mean ± sample standard deviation over seeds. {said}"
+        else:
+            name, caption = _called(spec.name), f"{tables.sentence(spec.caption)} {said}".strip()
+        yield Figure(name, f"figures/{spec.name}.pdf", caption)
+
+
+def write_paper(study: Study, results: Path, data: Path, out: Path) -> None:
+    """Writes the LaTeX document to `out`, which must lie in the folder of the results, as it names files from there.
+
+    Raises:
+        UserError: see `paper`.
+    """
+    write_text(out, paper(study, results, data))

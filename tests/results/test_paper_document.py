@@ -1,0 +1,117 @@
+"""All tables and figures as one document."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from aikd.cli import main
+from aikd.errors import UserError
+from aikd.results.report import latex
+from aikd.results.report.paper import paper, write_paper
+from tests.conftest import DEMO
+from tests.results.report_study import fill, small
+
+with_latex = pytest.mark.skipif(latex.missing() is not None, reason=str(latex.missing()))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    root = tmp_path_factory.mktemp("document")
+    study = small()
+    fill(study, root / "results", root / "data")
+    write_paper(study, root / "results", root / "data", root / "results/paper.tex")
+    return study, root / "results", root / "data"
+
+
+def test_captions_say_data_seeds_epochs_and_deviations(done):
+    text = paper(*done)
+    captions = re.findall(r"\\caption\{(.+)\}$", text, re.MULTILINE)
+    # Tables 1, 2, 5; table 2 beside the published, two metrics of two networks; two figures; three of curves.
+    assert len(captions) == 3 + 4 + 2 + 3
+    for caption in captions[1:]:
+        assert "Digits (901 training, 896 test images); seeds 0, 1, 2; 20 epochs" in caption
+        assert "Deviates from the paper: Digits: not among the paper's data sets" in caption
+    assert re.findall(r"\\called\{(.+)\}", text) == [
+        "Table 1", *["Table 2"] * 5, "Table 5", "Figure 4", "Figure 7b",
+        "Learning curves, Digits, ResNet-18", "Learning curves, Digits, DenseNet-121",
+        "Learning curves of table 5, Digits, ResNet-18",
+    ]  # fmt: skip
+
+
+def test_what_is_not_there_is_left_out(tmp_path):
+    text = paper(small(), tmp_path / "results", tmp_path / "data")
+    assert "No results yet." in text
+    assert "None is drawn." in text
+    assert r"\includegraphics" not in text.partition(r"\begin{document}")[2]
+
+
+def test_without_latex_the_document_is_written_and_the_rest_said(done, monkeypatch, capsys, tmp_path):
+    _, results, _ = done
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["paper", "--study", str(DEMO)]) == 0
+    assert capsys.readouterr().err.startswith(
+        "results/demo/paper.tex: not made into a PDF. LaTeX is not installed"
+    )
+    assert [path.name for path in (tmp_path / "results/demo").iterdir()] == ["paper.tex"]
+    with pytest.raises(UserError, match="LaTeX is not installed"):
+        latex.write_pdf(results / "paper.tex")
+
+
+@with_latex
+def test_an_incomplete_latex_is_named(monkeypatch):
+    monkeypatch.setattr(latex, "PACKAGES", ("booktabs", "no-such-package"))
+    assert latex.missing() == f"LaTeX lacks no-such-package.sty; on Debian and Ubuntu: {latex.DEBIAN}"
+
+
+@with_latex
+def test_the_document_is_set_whole_fits_its_pages_and_is_the_same_each_time(done):
+    _, results, _ = done
+    made = latex.write_pdf(results / "paper.tex")
+    first = made.read_bytes()
+    assert latex.write_pdf(results / "paper.tex").read_bytes() == first
+    assert {path.name for path in results.glob("paper*")} == {"paper.pdf", "paper.tex"}
+    if shutil.which("pdftotext"):
+        text = subprocess.run(
+            ["pdftotext", "-layout", made, "-"], capture_output=True, text=True, check=True
+        ).stdout
+        words = " ".join(text.split())
+        for title in ("Table 1.", "Table 5.", "Figure 7b.", "Learning curves of table 5, Digits, ResNet-18."):
+            assert title in words
+        assert "alert(" in words
+        # Every run of text lies within the page.
+        boxes = subprocess.run(
+            ["pdftotext", "-bbox", made, "-"], capture_output=True, text=True, check=True
+        ).stdout
+        ends = [float(x) for x in re.findall(r'xMax="([\d.]+)"', boxes)]
+        assert len(ends) > 100
+        assert max(ends) < 595.3 - 40
+
+
+@with_latex
+def test_a_table_wider_than_the_page_is_made_smaller(tmp_path):
+    wide = " & ".join(f"column {i}" for i in range(40))
+    study = small()
+    write_paper(study, tmp_path, tmp_path / "data", tmp_path / "paper.tex")
+    text = (tmp_path / "paper.tex").read_text()
+    table = (
+        rf"\called{{Wide}}\begin{{table*}}\begin{{tabular}}{{{'l' * 40}}}{wide}\end{{tabular}}\end{{table*}}"
+    )
+    (tmp_path / "wide.tex").write_text(text.replace(r"\end{document}", table + r"\end{document}"))
+    made = latex.write_pdf(tmp_path / "wide.tex")
+    if shutil.which("pdftotext"):
+        boxes = subprocess.run(
+            ["pdftotext", "-bbox", made, "-"], capture_output=True, text=True, check=True
+        ).stdout
+        assert max(float(x) for x in re.findall(r'xMax="([\d.]+)"', boxes)) < 595.3 - 40
+
+
+@with_latex
+def test_a_document_that_latex_refuses_is_one_message_and_no_pdf(tmp_path):
+    source = tmp_path / "bad.tex"
+    source.write_text(r"\documentclass{article}\begin{document}\nosuchcommand\end{document}")
+    with pytest.raises(UserError, match=r"bad\.tex: pdflatex failed: ! Undefined control sequence"):
+        latex.write_pdf(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.tex"]

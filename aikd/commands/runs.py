@@ -35,7 +35,7 @@ def train(options: argparse.Namespace) -> None:
         settings = json_object(options.settings, SETTINGS)
         if "run" not in settings:
             raise UserError(f"--settings: lacks run; {SETTINGS}")
-        run = Run.from_path(str(settings["run"]), written=True).path
+        run = Run.of_settings(settings, written=True).path
         folder = options.results / RUNS / run
         folder.mkdir(parents=True, exist_ok=True)
 

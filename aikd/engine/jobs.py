@@ -175,8 +175,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
     if missing := [key for key in SETTINGS if key not in settings]:
         raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings {run}` prints all of them")
     extensions.use(settings, settings["model"], settings["augmentation"])
-    if (canonical := Run.from_path(run).path) != run:
-        raise UserError(f"--settings: run is {run!r}, its canonical form is {canonical!r}; give that")
+    Run.of_settings(settings)
     with explaining("--settings: recipe", Recipe):
         Recipe.model_validate(settings.get("recipe"))
 

@@ -76,6 +76,19 @@ class Run:
         return "/".join([*parts, f"seed{self.seed}"])
 
     @classmethod
+    def of_settings(cls, settings: dict[str, Any], *, written: bool = False) -> Self:
+        """The run that resolved settings name, by its canonical path.
+
+        Raises:
+            UserError: see `from_path`.
+        """
+        found = str(settings.get("run"))
+        run = cls.from_path(found, written=written)
+        if run.path != found:
+            raise UserError(f"--settings: run is {found!r}, its canonical form is {run.path!r}; give that")
+        return run
+
+    @classmethod
     def from_path(cls, path: str, *, written: bool = False) -> Self:
         """The run whose path this is.
 

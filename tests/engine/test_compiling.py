@@ -56,7 +56,8 @@ def test_two_epochs_agree_with_those_of_networks_as_they_are(
     """41 images: two batches that are compiled, and one of nine that is not."""
     plain, fast = (trainer(make_settings(method, **CALM), tiny, compiled) for compiled in (False, True))
     rows = [t.run(lambda row: None) for t in (plain, fast)]
-    assert losses(rows[1]) == pytest.approx(losses(rows[0]), rel=1e-4, abs=1e-4)
+    # Cosines are means of what nearly cancels.
+    assert losses(rows[1]) == pytest.approx(losses(rows[0]), rel=1e-4, abs=1e-3)
     assert fast.student.state_dict().keys() == plain.student.state_dict().keys()
     for name, weights in fast.student.state_dict().items():
         torch.testing.assert_close(weights, plain.student.state_dict()[name], rtol=1e-3, atol=1e-5)

@@ -129,4 +129,5 @@ def critic(method: AIKDSettings, classes: int) -> int:
         # interpolates' own outputs are not in the loss, so nothing goes back from them.
         alone = 3 * once - reading
         update = penalised - 2 * rest + alone + (alone if c.middle_term == "kept" else once)
-    return c.steps * update + 2 * once
+    # The student's L_A: forward, its gradient by the logits to be logged, and once more on the way back.
+    return c.steps * update + 3 * once

@@ -60,7 +60,13 @@ def test_every_table_and_figure_is_the_same_and_nothing_is_trained(
     done = restored.snakemake(study=RESTORED)
     assert done.returncode == 0, done.stdout
     wanted, found = made(origin), made(restored)
-    assert len(wanted) == 3 + 2 * 3 + 5 * 2
+    assert {Path(name).name for name in wanted} >= {
+        "all_runs.csv",
+        "claims.csv",
+        "classes.csv",
+        "report.html",
+        "paper.tex",
+    }
     assert found.keys() == wanted.keys()
     assert [name for name in wanted if found[name] != wanted[name]] == []
     costs = "results/twice/costs.csv"

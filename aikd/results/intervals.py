@@ -9,10 +9,21 @@ from aikd.results.aggregate import Summary
 
 LEVEL = 0.95
 
+TINY = 1e-9
+"""Values that spread by less do not vary: what is left is the rounding of floating-point numbers."""
+
+
+def varies(summary: Summary) -> bool:
+    """Whether the values differ at all: without that they say nothing of how far a mean may be off."""
+    return summary.n > 1 and summary.std > TINY
+
 
 def confidence_interval(summary: Summary) -> tuple[float, float] | None:
-    """The 95 % interval of a mean, by Student's t with n - 1 degrees of freedom; None for a single seed."""
-    if summary.n < 2:
+    """The 95 % interval of a mean, by Student's t with n - 1 degrees of freedom.
+
+    None for a single seed, or where values do not vary: that a few seeds agree is no certainty.
+    """
+    if not varies(summary):
         return None
     half = float(stats.t.ppf((1 + LEVEL) / 2, summary.n - 1)) * summary.std / math.sqrt(summary.n)
     return summary.mean - half, summary.mean + half
@@ -41,6 +52,6 @@ def paired_difference(ours: Sequence[float], reference: Sequence[float]) -> tupl
         ValueError: not equally many values.
     """
     summary = Summary.of([a - b for a, b in zip(ours, reference, strict=True)])
-    if summary.n < 2 or summary.std == 0:
+    if not varies(summary):
         return summary, None
     return summary, float(stats.ttest_rel(ours, reference).pvalue)

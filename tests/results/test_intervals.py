@@ -22,11 +22,21 @@ def test_a_paired_difference_by_hand() -> None:
     np.testing.assert_allclose(interval, [-2 - quantile / math.sqrt(3), -2 + quantile / math.sqrt(3)])
 
 
-@pytest.mark.parametrize(("ours", "reference"), [([1.0], [2.0]), ([1.0, 2.0], [2.0, 3.0])])
-def test_without_spread_there_is_a_difference_but_no_test(ours: list[float], reference: list[float]) -> None:
+THIRDS = [200 / 3, 200 / 3], [100 / 3, 100 / 3 + 1e-14]
+
+
+@pytest.mark.parametrize(
+    ("ours", "reference", "mean"),
+    [([1.0], [2.0], -1), ([1.0, 2.0], [2.0, 3.0], -1), (*THIRDS, pytest.approx(100 / 3))],
+)
+def test_without_spread_there_is_a_difference_but_no_test(
+    ours: list[float], reference: list[float], mean: float
+) -> None:
+    """Rounding is no spread."""
     summary, p = paired_difference(ours, reference)
-    assert summary.mean == -1
+    assert summary.mean == mean
     assert p is None
+    assert confidence_interval(summary) is None
 
 
 def test_only_equal_seeds_can_be_paired() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from aikd.results import published
-from aikd.results.claims.verdicts import TINY, Estimate, Evidence, Verdict, judged_in_groups
+from aikd.results.claims.verdicts import Estimate, Evidence, Verdict, judged_in_groups
+from aikd.results.intervals import TINY
 from aikd.results.published import Experiment, Published
 from aikd.results.text import signed
 from aikd.study.catalogue import DATA_SETS, PAPER

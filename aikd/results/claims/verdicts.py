@@ -12,11 +12,11 @@ from typing import Literal
 
 from scipy.special import stdtr, stdtrit
 
+from aikd.results.intervals import TINY
+
 Verdict = Literal["holds", "fails", "inconclusive", "not run"]
 LEVEL = 0.05
 """Of a verdict in either direction together: each has half of it."""
-TINY = 1e-9
-"""Differences that vary by less do not vary: what is left is the rounding of floating-point numbers."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Against:
     def verdict(self) -> str:
         """In a word or two: whether the interval lies on one side of zero."""
         if self.interval is None:
-            return "one seed, no interval"
+            return "one seed, no test" if self.difference.n == 1 else "no spread, no test"
         low, high = self.interval
         return "fewer errors" if high < 0 else "more errors" if low > 0 else "no clear difference"
 

@@ -14,6 +14,7 @@ from typing import cast
 from aikd.errors import UserError
 from aikd.results.aggregate import Summary, metric_value
 from aikd.results.intervals import confidence_interval, paired_difference
+from aikd.results.text import p_value
 from aikd.study import queries
 from aikd.study.explain import allowed
 from aikd.study.load import load_study
@@ -64,7 +65,7 @@ def line(name: str, found: dict[int, float], reference: dict[int, float], decima
     cells.append(f"{difference.mean:+.{decimals}f}")
     interval = confidence_interval(difference)
     cells.append(f"{interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f}" if interval else "–")
-    cells.append("–" if p is None else f"{p:.3f}")
+    cells.append("–" if p is None else p_value(p))
     return f"| {' | '.join(cells)} |"
 
 

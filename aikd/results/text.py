@@ -51,6 +51,11 @@ def signed(number: float, decimals: int) -> str:
     return text.replace("-", "−") if float(text) else text.removeprefix("+")
 
 
+def p_value(p: float) -> str:
+    """A p to three digits, and never zero."""
+    return f"{p:.3f}" if p >= 0.0005 else "<0.001"
+
+
 def latex(text: str) -> str:
     """The text in LaTeX: specials escaped, Greek letters, arrows and signs in math mode."""
 

@@ -14,7 +14,7 @@ from aikd.results.claims.ledger import Finding, ledger
 from aikd.results.claims.printed import PrintedFinding, printed_ledger
 from aikd.results.claims.verdicts import Estimate
 from aikd.results.sheet import MISSING, Line, Printed, Sheet, to_markdown
-from aikd.results.text import markdown, signed
+from aikd.results.text import markdown, p_value, signed
 from aikd.study.catalogue import DATA_SETS
 from aikd.study.claims.claim import Claim, Contrast
 from aikd.study.metrics import METRICS
@@ -212,7 +212,7 @@ def _region(contrast: Contrast | None, decimals: int) -> str:
 
 
 def _p(p: float | None) -> str:
-    return MISSING if p is None else f"{p:.3f}" if p >= 0.0005 else "<0.001"
+    return MISSING if p is None else p_value(p)
 
 
 def _missing(found: Sequence[Finding]) -> str:

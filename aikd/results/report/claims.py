@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aikd.errors import UserError
 from aikd.results.report.pictures import Picture, picture
+from aikd.results.text import p_value
 from aikd.study.metrics import METRICS
 
 FILE = "claims.csv"
@@ -86,9 +87,12 @@ def _claim(row: dict[str, str]) -> Claim:
     def number(key: str, places: int = decimals) -> str:
         return f"{float(row[key]):.{places}f}".replace("-", "−") if row.get(key) else ""
 
+    def probability(key: str) -> str:
+        return p_value(float(row[key])) if row.get(key) else ""
+
     ends = [number("low"), number("high")]
     said = [row.get("published_verdict") or "", number("published_effect")]
     return Claim(
         row["text"], row["verdict"], number("effect"), " to ".join(ends) if all(ends) else "",
-        number("p", 3), number("p_holm", 3), row.get("n") or "", " ".join(filter(None, said)),
+        probability("p"), probability("p_holm"), row.get("n") or "", " ".join(filter(None, said)),
     )  # fmt: skip

@@ -24,8 +24,9 @@ import yaml
 
 from aikd.engine.measuring import measure
 from aikd.engine.sources import prepare
+from aikd.errors import UserError
 from aikd.study.costs.plan import Job, jobs_of, left, targets_of
-from aikd.study.load import check_study
+from aikd.study.load import check_study, load_study
 from aikd.study.methods import METHODS
 from aikd.study.resolve import resolve_data
 from aikd.study.schema import Study
@@ -43,6 +44,7 @@ def main() -> str:
     parser.add_argument("--targets", nargs="+", default=["table_2"])
     parser.add_argument("--methods", nargs="+")
     options = parser.parse_args()
+    load_study(options.study)  # what is wrong with the file is said before it is shortened
     config = yaml.safe_load(options.study.read_text(encoding="utf-8"))
     config["seeds"] = config["seeds"][: options.seeds]
     if options.epochs:
@@ -109,4 +111,7 @@ def cpu() -> float:
 
 
 if __name__ == "__main__":
-    print(main())
+    try:
+        print(main())
+    except UserError as error:
+        sys.exit(str(error))

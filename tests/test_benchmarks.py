@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from aikd.study.costs.plan import jobs_of
 from aikd.study.schema import Study
 from benchmarks import planned, study
 from benchmarks.__main__ import NAMES, PAGE, insert
+from benchmarks.networks import ROOT
 from benchmarks.timing import interleaved, ratios, spread, table
 from tests.conftest import DEMO
 
@@ -99,3 +103,31 @@ def test_a_run_that_fails_is_one_line(demo: Study, tmp_path: Path, capfd: pytest
     ):
         planned.train(demo, job, tmp_path, tmp_path)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "status", "text"),
+    [
+        ("benchmarks", "--help", 0, r"usage: python -m benchmarks .*starting.*"),
+        ("benchmarks", "nosuch", 1, r"nosuch: no such benchmark; there are steps, .*\n"),
+        (
+            "benchmarks.study",
+            "nofile.yaml",
+            1,
+            r"nofile.yaml: cannot be read \(No such file or directory\)\n",
+        ),
+        ("benchmarks.study", f"{DEMO} --model vgg", 1, r'--model: found "vgg".*\n'),
+        (
+            "benchmarks.planned",
+            "nofile.yaml",
+            1,
+            r"nofile.yaml: cannot be read \(No such file or directory\)\n",
+        ),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_message(module: str, arguments: str, status: int, text: str) -> None:
+    command = [sys.executable, "-m", module, *arguments.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert re.fullmatch(text, done.stdout + done.stderr, re.DOTALL)
+    assert "Traceback" not in done.stderr

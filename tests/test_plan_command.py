@@ -39,7 +39,15 @@ def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str])
     assert counts["all"] == (312, 0, 183, 312)
     lines = text.splitlines()
     assert len({len(line) for line in lines if LINE.match(line)}) == 1, "columns are aligned"
-    assert "5 TFLOP/s" in lines[0]
+    assert lines[0].endswith(" at 5 TFLOP/s (assumed: the study's device_tflops)")
+    assert lines.index("") == 5, "of legend"
+    assert max(map(len, lines)) <= 120
+    columns = lines[6].split()
+    assert all(
+        any(line.startswith(f"{name}:") or f"; {name}:" in line for line in lines[:5])
+        for name in ("overhead", "shared", "left", "images", "memory", "chain")
+    )
+    assert columns[-3:] == ["time", "overhead", "chain"]
 
 
 def test_a_faster_device_and_more_of_them_take_less_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +58,20 @@ def test_a_faster_device_and_more_of_them_take_less_time(capsys: pytest.CaptureF
     assert slow["hours"] > 1.5 * fast["hours"]
     assert four["hours"] == slow["hours"]
     assert max(slow["hours"] / 4.001, slow["chain"]) < four["parallel"] < slow["hours"] / 3
+
+
+def test_hours_beside_the_operations_do_not_depend_on_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = asked(capsys, "all", study=PAPER)
+    fast = asked(capsys, "all", "--device-tflops", "50", study=PAPER)
+    assert (slow["device"]["assumed"], fast["device"]["assumed"]) == (True, False)
+    [slow], [fast] = slow["targets"], fast["targets"]
+    assert slow["overhead"] == pytest.approx(fast["overhead"])
+    operations = slow["hours"] - slow["overhead"]
+    assert operations == pytest.approx(10 * (fast["hours"] - fast["overhead"]))
+    # The critic's operations, which are few, are in its overhead.
+    assert 0.999 * slow["flops"] < operations * 3600 * 5e12 <= slow["flops"]
+    assert main(["plan", "all", "--study", str(PAPER), "--device-tflops", "50"]) == 0
+    assert " at 50 TFLOP/s (--device-tflops)\n" in capsys.readouterr().out
 
 
 def test_what_has_to_be_fetched_and_prepared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

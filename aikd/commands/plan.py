@@ -39,7 +39,11 @@ def plan(options: argparse.Namespace) -> None:
             for model, side in models
             if "extension" in model
         },
-        "device": {"tflops": None if measured else tflops, "measured": measured},
+        "device": {
+            "tflops": None if measured else tflops,
+            "assumed": not (options.measure or options.device_tflops),
+            "measured": measured,
+        },
         "targets": [asdict(row) for row in costs.rows(study, chosen, jobs, speeds, options.devices)],
         "data": _data(options, study, costs.data_sets(study, names, jobs)),
     }
@@ -87,12 +91,24 @@ def _text(found: dict[str, Any]) -> str:
     """The plan as a person reads it."""
     devices = found["devices"]
     several = devices > 1
-    head = ["target", "runs", "done", "shared", "left", "operations", "images", "disk", "memory", "time"]
+    head = [
+        "target",
+        "runs",
+        "done",
+        "shared",
+        "left",
+        "operations",
+        "images",
+        "disk",
+        "memory",
+        "time",
+        "overhead",
+    ]
     body = [
         [
             row["target"], row["runs"], row["done"], row["shared"], row["left"], _si(row["flops"]),
             _si(row["images"]), f"{_si(row['disk'])}B", f"{_si(1e6 * row['memory'])}B", _time(row["hours"]),
-            *([_time(row["parallel"])] if several else []), _time(row["chain"]),
+            _time(row["overhead"]), *([_time(row["parallel"])] if several else []), _time(row["chain"]),
         ]
         for row in found["targets"]
     ]  # fmt: skip
@@ -110,11 +126,26 @@ def _text(found: dict[str, Any]) -> str:
 
 def _device(found: dict[str, Any]) -> str:
     """What the table below it says, and on what device."""
+    from aikd.study.costs.times import CRITIC_STEP, EPOCH, LAYER_PASS, LAYER_STEP, START
+
     tflops, measured = found["device"]["tflops"], found["device"]["measured"]
-    speed = f"a stated {tflops:g} TFLOP/s" if tflops else "what was measured here"
+    speed, overhead = (
+        "what was measured here",
+        "starts, epochs, what steps take whatever their size, measured too",
+    )
+    if tflops:
+        source = "assumed: the study's device_tflops" if found["device"]["assumed"] else "--device-tflops"
+        speed = f"{tflops:g} TFLOP/s ({source})"
+        overhead = (
+            f"assumed {START:g} s a run, {EPOCH:g} s an epoch; a CPU core's {1e3 * LAYER_PASS:g} to "
+            f"{1e3 * LAYER_STEP:g} ms a layer and batch, {1e3 * CRITIC_STEP:g} ms a critic"
+        )
     lines = [
         f"study {found['study']}: what is left to train, and its time on one device at {speed}",
-        "shared: needed by more than one table or figure; chain: the longest run with the superior model it waits for",
+        f"overhead: of that time, {overhead}",
+        "shared: runs that another table or figure needs, too; left: runs not done, whose costs are to the right of it",
+        "images: trained on, times epochs, without evaluation; memory: main memory of the largest single job",
+        "chain: the longest run with the superior model it waits for; more devices do not shorten it",
     ]
     for name, like in found["stand_ins"].items():
         what = "operations, disk and memory" if measured else "operations, time, disk and memory"

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from aikd.cli import main
-from aikd.commands.plan import _si, _time
+from aikd.commands.plan import _doubts, _si, _time
 from aikd.workflow import Workflow
 from tests.conftest import DEMO, PAPER
 
-LINE = re.compile(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +.+ (h|min|s)$", re.MULTILINE)
+LINE = re.compile(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +.+ (h|min|s|years)$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -136,6 +136,30 @@ def test_measuring_names_each_network_and_times_every_run(
 
 
 @pytest.mark.parametrize(
+    ("kinds", "hours", "words"),
+    [
+        ([{"waiting": 1.2, "trained": 1e9, "frozen": 3e9}], 100, []),
+        ([{"waiting": None, "trained": 1e9, "frozen": 0.9e9}], 9_999, []),
+        (
+            [{"waiting": 1.0, "trained": 1, "frozen": 1}, {"waiting": 1.7, "trained": 1, "frozen": 1}],
+            1,
+            ["1.7 × its CPU"],
+        ),
+        ([{"waiting": 1.0, "trained": 6.57e9, "frozen": 1.03e9}], 1, ["^  warning: resnet: slower without"]),
+        ([{"waiting": 1.0, "trained": 1e9, "frozen": 1e9}], 500_000, ["not for this study"]),
+        (None, 500_000, ["not for this study"]),
+    ],
+)
+def test_hours_that_nobody_should_plan_with_have_a_warning(
+    kinds: list[dict[str, Any]] | None, hours: float, words: list[str]
+) -> None:
+    measured = kinds and [{"network": "resnet"} | kind for kind in kinds]
+    found = _doubts({"device": {"measured": measured}, "targets": [{"hours": hours}]})
+    assert len(found) == len(words)
+    assert all(re.search(word, line) for word, line in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0 "), (7, "7 "), (999.4, "999 "), (999.6, "1 k"), (1234, "1.23 k"), (2.4494e19, "24.5 E")],
 )
@@ -144,7 +168,15 @@ def test_numbers_have_three_digits_and_a_prefix(value: float, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("hours", "text"), [(0, "0 s"), (59 / 3600, "59 s"), (0.5, "30.0 min"), (1599.09, "1,599.1 h")]
+    ("hours", "text"),
+    [
+        (0, "0 s"),
+        (59 / 3600, "59 s"),
+        (0.5, "30.0 min"),
+        (1599.09, "1,599.1 h"),
+        (9999.9, "9,999.9 h"),
+        (87660, "10.0 years"),
+    ],
 )
 def test_times_are_in_the_unit_that_people_would_choose(hours: float, text: str) -> None:
     assert _time(hours) == text

@@ -9,6 +9,14 @@ from typing import Any
 
 from aikd.commands.arguments import DATA, STUDY, Adder, positive
 
+BUSY = 1.3
+"""Wall time over CPU time from which others have slowed the measuring down."""
+ODD = 0.8
+"""Rate without gradient, over that in training, below which one of the two is mismeasured: kernels are the same, and
+training has more to write."""
+MANY_HOURS = 10_000
+"""More than a year."""
+
 
 def plan(options: argparse.Namespace) -> None:
     """Say what is left to train for each table and figure, and what it costs: operations, hours, disk, memory."""
@@ -155,7 +163,26 @@ def _device(found: dict[str, Any]) -> str:
             f"  {kind['network']}: {_si(kind['trained'])}FLOP/s in training, {_si(kind['frozen'])}FLOP/s without "
             f"gradient, {1e3 * kind['step']:.2g} ms a step on top (batch {kind['batch']}; {kind['device']})"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_doubts(found)])
+
+
+def _doubts(found: dict[str, Any]) -> list[str]:
+    """Warnings of hours that nobody should plan with."""
+    doubts = []
+    measured = found["device"]["measured"] or []
+    if (waiting := max((kind["waiting"] or 0 for kind in measured), default=0)) > BUSY:
+        doubts.append(
+            f"the machine was busy: measuring took {waiting:.1f} × its CPU time; these hours are too many"
+        )
+    if odd := [kind["network"] for kind in measured if kind["frozen"] < ODD * kind["trained"]]:
+        doubts.append(
+            f"{'; '.join(odd)}: slower without gradient than in training, which is implausible: a busy machine?"
+        )
+    if any(row["hours"] >= MANY_HOURS for row in found["targets"]):
+        doubts.append(
+            "this device is not for this study: choose a faster one, fewer targets or a smaller study"
+        )
+    return [f"  warning: {doubt}" for doubt in doubts]
 
 
 def _si(value: float) -> str:
@@ -168,7 +195,9 @@ def _si(value: float) -> str:
 
 
 def _time(hours: float) -> str:
-    """Hours, or minutes or seconds where that is less than one."""
+    """Hours, or minutes or seconds where that is less than one, or years where hours say nothing."""
+    if hours >= MANY_HOURS:
+        return f"{hours / (24 * 365.25):,.1f} years"
     if hours >= 1:
         return f"{hours:,.1f} h"
     minutes = 60 * hours
@@ -207,7 +236,9 @@ def add(command: Adder) -> None:
         help="10¹² operations a second of one device (the study's device_tflops)",
     )
     speed.add_argument(
-        "--measure", action="store_true", help="measure the present device for about ten seconds instead"
+        "--measure",
+        action="store_true",
+        help="measure the present device instead: ten seconds, more for large networks (paper, 2 CPU cores: a minute)",
     )
     c.add_argument("--devices", type=positive, default=1, help="devices that train at once (1)")
     c.add_argument("--json", action="store_true", help="print JSON")

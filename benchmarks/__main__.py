@@ -1,11 +1,10 @@
 """Runs benchmarks and writes their tables into docs/performance.md.
 
-usage: python -m benchmarks [NAME …]
-
 Each table is of one session of one machine, between two comments that carry the benchmark's name. Other work on the
 machine makes the times meaningless; ratios stand it better, as all that is compared takes turns.
 """
 
+import argparse
 import os
 import platform
 import re
@@ -21,8 +20,13 @@ PAGE = ROOT / "docs/performance.md"
 NAMES = ("steps", "loader", "inputs", "starting", "planned")
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run each in a process of its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; none: all")
+    names = parser.parse_args(arguments).names
     if unknown := set(names) - set(NAMES):
         sys.exit(f"{', '.join(sorted(unknown))}: no such benchmark; there are {', '.join(NAMES)}")
     for name in names or NAMES:
@@ -56,4 +60,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

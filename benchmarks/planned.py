@@ -16,14 +16,17 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from aikd.engine.measuring import measure
 from aikd.engine.sources import prepare
+from aikd.errors import UserError
 from aikd.study.costs.plan import Job, jobs_of, left, targets_of
-from aikd.study.load import check_study
+from aikd.study.load import check_study, load_study
 from aikd.study.methods import METHODS
 from aikd.study.resolve import resolve_data
 from aikd.study.schema import Study
@@ -41,17 +44,14 @@ def main() -> str:
     parser.add_argument("--targets", nargs="+", default=["table_2"])
     parser.add_argument("--methods", nargs="+")
     options = parser.parse_args()
+    load_study(options.study)  # what is wrong with the file is said before it is shortened
     config = yaml.safe_load(options.study.read_text(encoding="utf-8"))
     config["seeds"] = config["seeds"][: options.seeds]
     if options.epochs:
         config["recipe"] |= {"epochs": options.epochs, "milestones": []}
     study = check_study(config)
     names = [name for names in targets_of(study, options.targets).values() for name in names]
-    jobs = {
-        job.settings["run"]: job
-        for job in left(study, names, jobs_of(study))
-        if job.settings["method"] in (options.methods or METHODS)
-    }
+    jobs = chosen(study, names, options.methods or METHODS)
     speeds, _ = measure([(job.settings, job.work) for job in jobs.values()], study.threads, clock=cpu)
     predicted, taken, counts = Counter[str](), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +72,18 @@ def main() -> str:
     return table([f"study {study.name}, CPU time", "runs", "predicted, s", "taken, s", "ratio"], rows)
 
 
+def chosen(study: Study, names: Sequence[str], methods: Collection[str]) -> dict[str, Job]:
+    """Runs of the named tables and figures with these methods, by their paths, after the superior models they need.
+
+    All are trained in a folder of its own, so it does not matter which of them the study's results hold.
+    """
+    anew = {path: replace(job, done=False) for path, job in jobs_of(study).items()}
+    jobs = {job.settings["run"]: job for job in left(study, names, anew)}
+    wanted = {path for path, job in jobs.items() if job.settings["method"] in methods}
+    wanted |= {jobs[path].settings["superior"] for path in wanted}
+    return {path: job for path, job in jobs.items() if path in wanted}
+
+
 def _prepared(study: Study, data: Path) -> Path:
     for name in study.data:
         prepare(resolve_data(study, name), data)
@@ -79,14 +91,17 @@ def _prepared(study: Study, data: Path) -> Path:
 
 
 def train(study: Study, job: Job, results: Path, data: Path) -> None:
-    """Train a run as its rule does."""
+    """Train a run as its rule does; where that fails, its last line ends the benchmark."""
     command = [
         sys.executable, "-m", "aikd", "train", "--settings", json.dumps(job.settings), "--results", str(results),
         "--data", str(data), "--evaluate-every", str(study.evaluate_every), "--save-every", str(study.save_every),
     ]  # fmt: skip
     # Snakemake tells a job's threads in this way.
     environment = os.environ | {"OMP_NUM_THREADS": str(study.threads)}
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
+        sys.exit(f"{job.settings['run']}: {last}")
 
 
 def cpu() -> float:
@@ -96,4 +111,7 @@ def cpu() -> float:
 
 
 if __name__ == "__main__":
-    print(main())
+    try:
+        print(main())
+    except UserError as error:
+        sys.exit(str(error))

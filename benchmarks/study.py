@@ -6,11 +6,14 @@ On one thread, on noise, with the settings, batch and precision of the study.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
 from aikd.engine.memory import keep_freed_memory
+from aikd.errors import UserError
+from aikd.study.explain import allowed
 from aikd.study.load import load_study
 from aikd.study.queries import method_label, run_for
 from aikd.study.resolve import resolve
@@ -31,7 +34,12 @@ def main(arguments: list[str] | None = None, rounds: int = 15) -> str:
     keep_freed_memory()
     study = load_study(options.study)
     data = options.data or next(iter(study.data))
-    model = options.model or study.data[data].models[0]
+    if data not in study.data:
+        allowed("--data", data, list(study.data))
+    models = study.data[data].models
+    model = options.model or models[0]
+    if model not in models:
+        allowed("--model", model, list(models))
     runs = {name: run_for(study, data, model, name, 0) for name in ("baseline", *study.methods)}
     settings = {name: resolve(study, run) for name, run in runs.items()}
     whole = {"images_per_class": None, "holdout_per_class": 0}
@@ -47,4 +55,7 @@ def main(arguments: list[str] | None = None, rounds: int = 15) -> str:
 
 
 if __name__ == "__main__":
-    print(main())
+    try:
+        print(main())
+    except UserError as error:
+        sys.exit(str(error))

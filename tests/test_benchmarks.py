@@ -1,13 +1,21 @@
 """What the benchmarks share. The times themselves are never tested."""
 
 import importlib
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import study
+from aikd.study.costs.plan import jobs_of
+from aikd.study.schema import Study
+from benchmarks import planned, study
 from benchmarks.__main__ import NAMES, PAGE, insert
+from benchmarks.networks import ROOT
 from benchmarks.timing import interleaved, ratios, spread, table
 from tests.conftest import DEMO
 
@@ -67,3 +75,59 @@ def test_methods_of_a_study_are_timed_beside_the_baseline() -> None:
     assert [row[0] for row in rows] == ["Baseline", "CS-KD", "TF-KD", "PS-KD", "AI-KD"]
     assert [row[1] for row in rows] == ["1.00", "1.33", "1.33", "1.00", "1.67"]
     assert rows[0][2].startswith("1.00 (")
+
+
+def test_the_plan_is_tried_on_all_runs_whatever_is_done(
+    demo: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = "digits/preact_resnet18/baseline/seed0"
+    folder = demo.results / "runs" / path
+    folder.mkdir(parents=True)
+    (folder / "train.json").write_text(json.dumps({"settings": jobs_of(demo)[path].settings}))
+    (folder / "model.safetensors").touch()
+    assert jobs_of(demo)[path].done
+    assert len(planned.chosen(demo, ["table_2"], planned.METHODS)) == 30
+    one = planned.chosen(demo, ["table_2"], ["aikd"])
+    assert {job.settings["method"] for job in one.values()} == {"baseline", "aikd"}
+    order = list(one)
+    for path, job in one.items():
+        if job.settings["superior"]:
+            assert order.index(job.settings["superior"]) < order.index(path)
+
+
+def test_a_run_that_fails_is_one_line(demo: Study, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job = next(iter(jobs_of(demo).values()))
+    with pytest.raises(
+        SystemExit, match=r"^digits/preact_resnet18/baseline/seed0: aikd train: .*manifest.json: no such file"
+    ):
+        planned.train(demo, job, tmp_path, tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "status", "text"),
+    [
+        ("benchmarks", "--help", 0, r"usage: python -m benchmarks .*starting.*"),
+        ("benchmarks", "nosuch", 1, r"nosuch: no such benchmark; there are steps, .*\n"),
+        (
+            "benchmarks.study",
+            "nofile.yaml",
+            1,
+            r"nofile.yaml: cannot be read \(No such file or directory\)\n",
+        ),
+        ("benchmarks.study", f"{DEMO} --model vgg", 1, r'--model: found "vgg".*\n'),
+        (
+            "benchmarks.planned",
+            "nofile.yaml",
+            1,
+            r"nofile.yaml: cannot be read \(No such file or directory\)\n",
+        ),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_message(module: str, arguments: str, status: int, text: str) -> None:
+    command = [sys.executable, "-m", module, *arguments.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert re.fullmatch(text, done.stdout + done.stderr, re.DOTALL)
+    assert "Traceback" not in done.stderr

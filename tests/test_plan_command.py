@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from aikd.cli import main
-from aikd.commands.plan import _si, _time
+from aikd.commands.plan import _doubts, _si, _time
 from aikd.workflow import Workflow
 from tests.conftest import DEMO, PAPER
 
-LINE = re.compile(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +.+ (h|min|s)$", re.MULTILINE)
+LINE = re.compile(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +.+ (h|min|s|years)$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,15 @@ def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str])
     assert counts["all"] == (312, 0, 183, 312)
     lines = text.splitlines()
     assert len({len(line) for line in lines if LINE.match(line)}) == 1, "columns are aligned"
-    assert "5 TFLOP/s" in lines[0]
+    assert lines[0].endswith(" at 5 TFLOP/s (assumed: the study's device_tflops)")
+    assert lines.index("") == 5, "of legend"
+    assert max(map(len, lines)) <= 120
+    columns = lines[6].split()
+    assert all(
+        any(line.startswith(f"{name}:") or f"; {name}:" in line for line in lines[:5])
+        for name in ("overhead", "shared", "left", "images", "memory", "chain")
+    )
+    assert columns[-3:] == ["time", "overhead", "chain"]
 
 
 def test_a_faster_device_and_more_of_them_take_less_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +58,20 @@ def test_a_faster_device_and_more_of_them_take_less_time(capsys: pytest.CaptureF
     assert slow["hours"] > 1.5 * fast["hours"]
     assert four["hours"] == slow["hours"]
     assert max(slow["hours"] / 4.001, slow["chain"]) < four["parallel"] < slow["hours"] / 3
+
+
+def test_hours_beside_the_operations_do_not_depend_on_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = asked(capsys, "all", study=PAPER)
+    fast = asked(capsys, "all", "--device-tflops", "50", study=PAPER)
+    assert (slow["device"]["assumed"], fast["device"]["assumed"]) == (True, False)
+    [slow], [fast] = slow["targets"], fast["targets"]
+    assert slow["overhead"] == pytest.approx(fast["overhead"])
+    operations = slow["hours"] - slow["overhead"]
+    assert operations == pytest.approx(10 * (fast["hours"] - fast["overhead"]))
+    # The critic's operations, which are few, are in its overhead.
+    assert 0.999 * slow["flops"] < operations * 3600 * 5e12 <= slow["flops"]
+    assert main(["plan", "all", "--study", str(PAPER), "--device-tflops", "50"]) == 0
+    assert " at 50 TFLOP/s (--device-tflops)\n" in capsys.readouterr().out
 
 
 def test_what_has_to_be_fetched_and_prepared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -114,6 +136,30 @@ def test_measuring_names_each_network_and_times_every_run(
 
 
 @pytest.mark.parametrize(
+    ("kinds", "hours", "words"),
+    [
+        ([{"waiting": 1.2, "trained": 1e9, "frozen": 3e9}], 100, []),
+        ([{"waiting": None, "trained": 1e9, "frozen": 0.9e9}], 9_999, []),
+        (
+            [{"waiting": 1.0, "trained": 1, "frozen": 1}, {"waiting": 1.7, "trained": 1, "frozen": 1}],
+            1,
+            ["1.7 × its CPU"],
+        ),
+        ([{"waiting": 1.0, "trained": 6.57e9, "frozen": 1.03e9}], 1, ["^  warning: resnet: slower without"]),
+        ([{"waiting": 1.0, "trained": 1e9, "frozen": 1e9}], 500_000, ["not for this study"]),
+        (None, 500_000, ["not for this study"]),
+    ],
+)
+def test_hours_that_nobody_should_plan_with_have_a_warning(
+    kinds: list[dict[str, Any]] | None, hours: float, words: list[str]
+) -> None:
+    measured = kinds and [{"network": "resnet"} | kind for kind in kinds]
+    found = _doubts({"device": {"measured": measured}, "targets": [{"hours": hours}]})
+    assert len(found) == len(words)
+    assert all(re.search(word, line) for word, line in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0 "), (7, "7 "), (999.4, "999 "), (999.6, "1 k"), (1234, "1.23 k"), (2.4494e19, "24.5 E")],
 )
@@ -122,7 +168,15 @@ def test_numbers_have_three_digits_and_a_prefix(value: float, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("hours", "text"), [(0, "0 s"), (59 / 3600, "59 s"), (0.5, "30.0 min"), (1599.09, "1,599.1 h")]
+    ("hours", "text"),
+    [
+        (0, "0 s"),
+        (59 / 3600, "59 s"),
+        (0.5, "30.0 min"),
+        (1599.09, "1,599.1 h"),
+        (9999.9, "9,999.9 h"),
+        (87660, "10.0 years"),
+    ],
 )
 def test_times_are_in_the_unit_that_people_would_choose(hours: float, text: str) -> None:
     assert _time(hours) == text

@@ -9,6 +9,14 @@ from typing import Any
 
 from aikd.commands.arguments import DATA, STUDY, Adder, positive
 
+BUSY = 1.3
+"""Wall time over CPU time from which others have slowed the measuring down."""
+ODD = 0.8
+"""Rate without gradient, over that in training, below which one of the two is mismeasured: kernels are the same, and
+training has more to write."""
+MANY_HOURS = 10_000
+"""More than a year."""
+
 
 def plan(options: argparse.Namespace) -> None:
     """Say what is left to train for each table and figure, and what it costs: operations, hours, disk, memory."""
@@ -39,7 +47,11 @@ def plan(options: argparse.Namespace) -> None:
             for model, side in models
             if "extension" in model
         },
-        "device": {"tflops": None if measured else tflops, "measured": measured},
+        "device": {
+            "tflops": None if measured else tflops,
+            "assumed": not (options.measure or options.device_tflops),
+            "measured": measured,
+        },
         "targets": [asdict(row) for row in costs.rows(study, chosen, jobs, speeds, options.devices)],
         "data": _data(options, study, costs.data_sets(study, names, jobs)),
     }
@@ -87,12 +99,24 @@ def _text(found: dict[str, Any]) -> str:
     """The plan as a person reads it."""
     devices = found["devices"]
     several = devices > 1
-    head = ["target", "runs", "done", "shared", "left", "operations", "images", "disk", "memory", "time"]
+    head = [
+        "target",
+        "runs",
+        "done",
+        "shared",
+        "left",
+        "operations",
+        "images",
+        "disk",
+        "memory",
+        "time",
+        "overhead",
+    ]
     body = [
         [
             row["target"], row["runs"], row["done"], row["shared"], row["left"], _si(row["flops"]),
             _si(row["images"]), f"{_si(row['disk'])}B", f"{_si(1e6 * row['memory'])}B", _time(row["hours"]),
-            *([_time(row["parallel"])] if several else []), _time(row["chain"]),
+            _time(row["overhead"]), *([_time(row["parallel"])] if several else []), _time(row["chain"]),
         ]
         for row in found["targets"]
     ]  # fmt: skip
@@ -110,11 +134,26 @@ def _text(found: dict[str, Any]) -> str:
 
 def _device(found: dict[str, Any]) -> str:
     """What the table below it says, and on what device."""
+    from aikd.study.costs.times import CRITIC_STEP, EPOCH, LAYER_PASS, LAYER_STEP, START
+
     tflops, measured = found["device"]["tflops"], found["device"]["measured"]
-    speed = f"a stated {tflops:g} TFLOP/s" if tflops else "what was measured here"
+    speed, overhead = (
+        "what was measured here",
+        "starts, epochs, what steps take whatever their size, measured too",
+    )
+    if tflops:
+        source = "assumed: the study's device_tflops" if found["device"]["assumed"] else "--device-tflops"
+        speed = f"{tflops:g} TFLOP/s ({source})"
+        overhead = (
+            f"assumed {START:g} s a run, {EPOCH:g} s an epoch; a CPU core's {1e3 * LAYER_PASS:g} to "
+            f"{1e3 * LAYER_STEP:g} ms a layer and batch, {1e3 * CRITIC_STEP:g} ms a critic"
+        )
     lines = [
         f"study {found['study']}: what is left to train, and its time on one device at {speed}",
-        "shared: needed by more than one table or figure; chain: the longest run with the superior model it waits for",
+        f"overhead: of that time, {overhead}",
+        "shared: runs that another table or figure needs, too; left: runs not done, whose costs are to the right of it",
+        "images: trained on, times epochs, without evaluation; memory: main memory of the largest single job",
+        "chain: the longest run with the superior model it waits for; more devices do not shorten it",
     ]
     for name, like in found["stand_ins"].items():
         what = "operations, disk and memory" if measured else "operations, time, disk and memory"
@@ -124,7 +163,26 @@ def _device(found: dict[str, Any]) -> str:
             f"  {kind['network']}: {_si(kind['trained'])}FLOP/s in training, {_si(kind['frozen'])}FLOP/s without "
             f"gradient, {1e3 * kind['step']:.2g} ms a step on top (batch {kind['batch']}; {kind['device']})"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_doubts(found)])
+
+
+def _doubts(found: dict[str, Any]) -> list[str]:
+    """Warnings of hours that nobody should plan with."""
+    doubts = []
+    measured = found["device"]["measured"] or []
+    if (waiting := max((kind["waiting"] or 0 for kind in measured), default=0)) > BUSY:
+        doubts.append(
+            f"the machine was busy: measuring took {waiting:.1f} × its CPU time; these hours are too many"
+        )
+    if odd := [kind["network"] for kind in measured if kind["frozen"] < ODD * kind["trained"]]:
+        doubts.append(
+            f"{'; '.join(odd)}: slower without gradient than in training, which is implausible: a busy machine?"
+        )
+    if any(row["hours"] >= MANY_HOURS for row in found["targets"]):
+        doubts.append(
+            "this device is not for this study: choose a faster one, fewer targets or a smaller study"
+        )
+    return [f"  warning: {doubt}" for doubt in doubts]
 
 
 def _si(value: float) -> str:
@@ -137,7 +195,9 @@ def _si(value: float) -> str:
 
 
 def _time(hours: float) -> str:
-    """Hours, or minutes or seconds where that is less than one."""
+    """Hours, or minutes or seconds where that is less than one, or years where hours say nothing."""
+    if hours >= MANY_HOURS:
+        return f"{hours / (24 * 365.25):,.1f} years"
     if hours >= 1:
         return f"{hours:,.1f} h"
     minutes = 60 * hours
@@ -176,7 +236,9 @@ def add(command: Adder) -> None:
         help="10¹² operations a second of one device (the study's device_tflops)",
     )
     speed.add_argument(
-        "--measure", action="store_true", help="measure the present device for about ten seconds instead"
+        "--measure",
+        action="store_true",
+        help="measure the present device instead: ten seconds, more for large networks (paper, 2 CPU cores: a minute)",
     )
     c.add_argument("--devices", type=positive, default=1, help="devices that train at once (1)")
     c.add_argument("--json", action="store_true", help="print JSON")

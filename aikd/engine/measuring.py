@@ -66,6 +66,9 @@ class Measured:
     """With the Baseline's losses."""
     batch: int
     """Largest batch that there was time for."""
+    waiting: float | None
+    """Wall time over CPU time: about 1 on a CPU that is free, more where others use it. None on a GPU, for which a
+    thread may wait without using the CPU."""
 
 
 def measure(
@@ -101,7 +104,13 @@ def measure(
         return replace(found, step=found.step + max(0.0, more))
 
     return speed, [
-        {"network": _label(kinds[kind][0]), "batch": m.batch, "device": device_name(device), **vars(m.speed)}
+        {
+            "network": _label(kinds[kind][0]),
+            "batch": m.batch,
+            "device": device_name(device),
+            "waiting": m.waiting,
+            **vars(m.speed),
+        }
         for kind, m in measured.items()
     ]
 
@@ -143,7 +152,7 @@ def _network(
     settings: dict[str, Any], work: Work, device: torch.device, seconds: float, clock: Clock, start: float
 ) -> Measured:
     """Steps and passes of one network."""
-    began = clock()
+    began, wall, busy = clock(), time.perf_counter(), _busy()
     trainer = _trainer(settings, SMALLEST, device)
     probes = _timed(trainer, device, clock)
     next(probes)
@@ -167,7 +176,15 @@ def _network(
     epoch = _epoch(trainer, device, clock)
     trained, step = line(sizes, steps, network.training, LAYER_STEP * network.layers)
     passed, frozen_step = line(sizes, frozen, network.forward, LAYER_PASS * network.layers)
-    return Measured(Speed(trained, passed, step, frozen_step, epoch, start + first), batch)
+    # The larger of the two: this thread may wait for others that work, and those may have nothing to do.
+    used = max(after - before for before, after in zip(busy, _busy(), strict=True))
+    waiting = (time.perf_counter() - wall) / max(used, 1e-9) if device.type == "cpu" else None
+    return Measured(Speed(trained, passed, step, frozen_step, epoch, start + first), batch, waiting)
+
+
+def _busy() -> tuple[float, float]:
+    """Seconds of CPU so far: of this thread, and of an average one of those that compute."""
+    return time.thread_time(), time.process_time() / torch.get_num_threads()
 
 
 def line(sizes: Sequence[int], seconds: Sequence[float], flops: int, overhead: float) -> tuple[float, float]:

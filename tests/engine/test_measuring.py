@@ -1,5 +1,6 @@
 """Measuring the device: what is made of times, and that it takes no longer than it may."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from aikd.engine.measuring import line, measure
+from aikd.engine.training import Trainer
 from aikd.study.catalogue import DATA_SETS
 from aikd.study.costs.times import Speed
 from aikd.study.costs.work import Work, work
@@ -71,6 +73,21 @@ def test_a_method_adds_what_its_losses_take(make_settings: Make) -> None:
     assert (baseline.trained, baseline.frozen, baseline.start) == (aikd.trained, aikd.frozen, aikd.start)
     # The critic is trained with a gradient of a gradient: many times the work of a cross-entropy.
     assert aikd.step > baseline.step + 1e-3 > tfkd.step
+
+
+def test_a_machine_that_others_use_is_noticed(make_settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that passes while this process does not run, here as it sleeps in each step."""
+    step = Trainer._step
+
+    def slowed(trainer: Trainer, batch: Any) -> Any:
+        began = time.perf_counter()
+        result = step(trainer, batch)
+        time.sleep(3 * (time.perf_counter() - began))
+        return result
+
+    monkeypatch.setattr(Trainer, "_step", slowed)
+    _, [kind] = measure(runs(make_settings, "baseline"), threads=1, seconds=0.2)
+    assert kind["waiting"] > 1.3
 
 
 def test_nothing_left_needs_no_measuring() -> None:

@@ -57,6 +57,8 @@ class Row:
     """Main memory, in MB, of the largest job."""
     hours: float
     """On one device."""
+    overhead: float
+    """Those of `hours` that are not operations over their rate: starts, epochs, and what steps take at any size."""
     parallel: float
     """Hours on as many devices as there are."""
     chain: float
@@ -132,7 +134,10 @@ def rows(
     }
     wanted = {path for names in chosen.values() for name in names for path in needed[name]}
     to_do = {path: job for path, job in jobs.items() if path in wanted and not job.done}
-    seconds = {path: speeds(job.settings, job.work).training(job.work) for path, job in to_do.items()}
+    speed = {path: speeds(job.settings, job.work) for path, job in to_do.items()}
+    seconds = {
+        path: (speed[path].training(job.work), speed[path].overhead(job.work)) for path, job in to_do.items()
+    }
     return [_row(target, names, needed, jobs, seconds, devices) for target, names in chosen.items()]
 
 
@@ -141,14 +146,14 @@ def _row(
     names: list[str],
     needed: Mapping[str, list[str]],
     jobs: Mapping[str, Job],
-    seconds: Mapping[str, float],
+    seconds: Mapping[str, tuple[float, float]],
     devices: int,
 ) -> Row:
     runs = dict.fromkeys(path for name in names for path in needed[name])
     uses = Counter(path for paths in needed.values() for path in paths)
     shared = [path for path in runs if uses[path] > 1]
     to_do = {path: jobs[path] for path in runs if not jobs[path].done}
-    times = {path: seconds[path] for path in to_do}
+    times = {path: seconds[path][0] for path in to_do}
     after = {path: superior for path, job in to_do.items() if (superior := job.settings["superior"])}
     states = sorted((job.work.states for job in to_do.values()), reverse=True)
     return Row(
@@ -162,6 +167,7 @@ def _row(
         disk=sum(job.work.disk for job in to_do.values()) + sum(states[:devices]),
         memory=max((job.memory for job in to_do.values()), default=0),
         hours=sum(times.values()) / 3600,
+        overhead=sum(seconds[path][1] for path in to_do) / 3600,
         parallel=makespan(times, after, devices) / 3600,
         chain=max(chains(times, after).values(), default=0.0) / 3600,
     )

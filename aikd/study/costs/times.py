@@ -5,7 +5,7 @@ start. On a GPU some of that hides behind the operations, so their sum is an upp
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aikd.study.costs.work import Work
 
@@ -59,6 +59,10 @@ class Speed:
             + self.frozen_step * frozen_steps
             + work.unlearned_images * work.network.forward / self.frozen
         )
+
+    def overhead(self, work: Work) -> float:
+        """Seconds of `training` that no faster arithmetic would save: all but operations over their rates."""
+        return replace(self, trained=math.inf, frozen=math.inf).training(work)
 
     def predicting(self, work: Work) -> float:
         """Seconds of a job that only predicts."""

@@ -26,6 +26,9 @@ def test_seconds_are_operations_over_rates_and_what_comes_on_top(demo_run: Work)
     images = 19 * 901 + 4 * 896
     frozen = images * n.forward / 5e9 + 0.003 * (19 * 19 + -(-4 * 896 * 19 // 901))
     assert speed.training(w) == pytest.approx(4 + steps + frozen, rel=1e-12)
+    # Without the rates' part of it.
+    on_top = 4 + 10 * 0.2 + 190 * 0.01 + 0.003 * (19 * 19 + -(-4 * 896 * 19 // 901))
+    assert speed.overhead(w) == pytest.approx(on_top, rel=1e-12)
     assert speed.predicting(w) == pytest.approx(4 + 896 * n.forward / 5e9 + 19 * 0.003)
 
 

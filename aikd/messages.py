@@ -26,6 +26,11 @@ def say(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
         print(text, file=stream or sys.stderr, end=end, flush=True)
 
 
+def shown(text: str) -> str:
+    """A name as it may go to a terminal: what is not printable is escaped, like `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def drawable() -> bool:
     """Whether stderr is a terminal on which a line can be drawn anew."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

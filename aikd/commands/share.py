@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aikd.commands.arguments import DATA, RUN, STUDY, TO, Adder, positive, shared
 from aikd.errors import UserError
-from aikd.messages import say
+from aikd.messages import say, shown
 
 TEMPERATURES = ("holdout", "oracle", "crossfit", "none")
 
@@ -83,6 +83,11 @@ def unpack(options: argparse.Namespace) -> None:
     )
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
+    if done.extensions:
+        say(
+            f"WARNING: this study runs these files of yours: {', '.join(map(shown, done.extensions))}; none of them is "
+            "from the archive. The next command runs them, and so does `aikd check`: read them first"
+        )
     where = "" if options.to == Path() else f" in {options.to}"
     say(f"all tables and figures{where}: snakemake --cores 2 --configfile {study_file(contents.results)}")
 

@@ -16,6 +16,7 @@ from aikd.engine.sharing.contents import (
     Contents,
     parse,
     run_file,
+    study_file,
 )
 from aikd.engine.sharing.snakemake_records import write_records
 from aikd.engine.sources.containers import Container, open_container
@@ -23,6 +24,7 @@ from aikd.errors import UserError
 from aikd.files import write_bytes
 from aikd.records import file_digest
 from aikd.study.layout import MODEL, PREDICTIONS, SUMMARY
+from aikd.study.load import named_extensions
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Unpacked:
     """Files that were not there before."""
     kept: int
     """Number of those that were, byte for byte."""
+    extensions: list[str]
+    """Files that the study would run, none of which came along."""
 
 
 def unpack(archive: Path, target: Path) -> Unpacked:
@@ -52,9 +56,12 @@ def unpack(archive: Path, target: Path) -> Unpacked:
     contents = read_contents(container, archive)
     missing = _missing(contents, archive, target)
     records: dict[str, Any] = {}
+    extensions: list[str] = []
     for name, content in _verified(container, contents, archive):
         if name == RECORDS:
             records = _object(content, f"{archive}: {name}")
+        elif name == study_file(contents.results):
+            extensions = named_extensions(content, f"{archive}: {name}")
     _check_room(contents, missing, target)
     stamp = time.time_ns()
     for name, content in _verified(container, contents, archive):
@@ -62,7 +69,7 @@ def unpack(archive: Path, target: Path) -> Unpacked:
             write_bytes(target / name, content)
             os.utime(target / name, ns=(stamp, stamp))
     write_records(target, _records(contents, records, missing, target))
-    return Unpacked(contents, missing, kept=len(contents.files) - 1 - len(missing))
+    return Unpacked(contents, missing, len(contents.files) - 1 - len(missing), extensions)
 
 
 def read_contents(container: Container, archive: Path) -> Contents:

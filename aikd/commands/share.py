@@ -81,6 +81,8 @@ def unpack(options: argparse.Namespace) -> None:
         f"{contents.study}: {len(contents.runs):,} of {contents.wanted:,} runs, {len(done.written):,} files written "
         f"below {options.to}, {done.kept:,} were there already"
     )
+    if contents.no_predictions:
+        say(f"without the predictions of {len(contents.no_predictions):,} of them")
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
     if done.extensions:

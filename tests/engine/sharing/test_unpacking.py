@@ -29,13 +29,6 @@ from tests.engine.sharing.conftest import BASELINE, FILES, PSKD, STUDY, Home
 RUN = f"results/shared/runs/{PSKD}"
 
 
-@pytest.fixture(scope="session")
-def archive(made: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("archives") / "shared.tar"
-    pack(made.study, made.results, made.root / "data", target, root=made.root)
-    return target
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 

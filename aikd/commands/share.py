@@ -85,6 +85,10 @@ def unpack(options: argparse.Namespace) -> None:
         say(f"without the predictions of {len(contents.no_predictions):,} of them")
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
+    if not (options.to / "Snakefile").is_file():
+        say(
+            f"{options.to}: no checkout of the project (no Snakefile), so nothing can be made of the results there"
+        )
     if done.extensions:
         say(
             f"WARNING: this study runs these files of yours: {', '.join(map(shown, done.extensions))}; none of them is "

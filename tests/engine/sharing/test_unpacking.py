@@ -280,7 +280,7 @@ def test_records_are_where_snakemake_looks_for_them(tmp_path: Path) -> None:
 
 
 def test_a_study_of_ones_own_images_is_read_where_they_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Home
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     shutil.copytree(made.root, here)
@@ -296,7 +296,10 @@ def test_a_study_of_ones_own_images_is_read_where_they_are_not(
     assert main(["archive", "--study", "mine.yaml", "--to", "a.zip"]) == 0
     there.mkdir()
     monkeypatch.chdir(there)
+    Path("Snakefile").touch()
+    capsys.readouterr()
     assert main(["unpack", str(here / "a.zip")]) == 0
+    assert "no checkout" not in capsys.readouterr().err
     from aikd.study import schema
 
     schema.look.cache_clear()
@@ -347,6 +350,7 @@ def test_extensions_of_an_archives_study_are_named_and_not_run(
     good = with_study(archive, tmp_path / "good.tar", {"extensions": ["mine.py", "a\x1b[2Jb.py"]}, {})
     assert main(["unpack", str(good)]) == 0
     said = capsys.readouterr().err
+    assert "no checkout of the project" in said
     assert "WARNING" in said
     assert "mine.py, a\\x1b[2Jb.py" in said
     assert "read them first" in said

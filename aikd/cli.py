@@ -7,7 +7,7 @@ from typing import Any
 
 from aikd.commands import claims, data, plan, results, runs, share, status, studies, why
 from aikd.errors import Interrupted, UserError
-from aikd.messages import drop_rest, say
+from aikd.messages import drop_rest, say, shown
 
 EX_TEMPFAIL = 75
 """Exit code of sysexits.h for what did not fail and should be tried again: training that a signal interrupted."""
@@ -41,7 +41,9 @@ def _run(options: argparse.Namespace) -> int:
         say(f"aikd {options.name}: interrupted")
         return 130
     except UserError as error:
-        say(f"aikd {options.name}: {error}")
+        # It may quote names of files, or what stands in them.
+        text = "\n".join(map(shown, str(error).split("\n")))
+        say(f"aikd {options.name}: {text}")
         return 1
     except OSError as error:
         if isinstance(error, BrokenPipeError) and options.command.__module__ in PRINTING:

@@ -170,15 +170,28 @@ def read_json(path: Path, mend: str = "") -> dict[str, Any]:
     Raises:
         UserError: the file is missing, cannot be read, or is not a JSON object.
     """
-    advice = f"; {mend}" if mend else ""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:  # which says nothing of what is in it
         raise UserError(f"{path}: {error.strerror}") from None
+    return json_object(content, path, mend)
+
+
+def json_object(content: bytes, where: Path | str, mend: str = "") -> dict[str, Any]:
+    """The object in the bytes of a JSON file.
+
+    Raises:
+        UserError: they are not a JSON object; begins with `where`, ends with `mend`.
+    """
+    advice = f"; {mend}" if mend else ""
+    try:
+        data = json.loads(content.decode("utf-8"))
     except ValueError as error:
-        raise UserError(f"{path}: not readable JSON ({error}){advice}") from None
+        raise UserError(f"{where}: not readable JSON ({error}){advice}") from None
+    except RecursionError:
+        raise UserError(f"{where}: not readable JSON (nested too deeply){advice}") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(data).__name__}{advice}")
+        raise UserError(f"{where}: expected a JSON object, found {type(data).__name__}{advice}")
     return data

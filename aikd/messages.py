@@ -1,5 +1,6 @@
 """Messages of a command, on stderr: no work is lost over one that cannot be written."""
 
+import json
 import os
 import sys
 from contextlib import suppress
@@ -24,6 +25,16 @@ def say(text: str, stream: TextIO | None = None, end: str = "\n") -> None:
         erase()
     with suppress(OSError):
         print(text, file=stream or sys.stderr, end=end, flush=True)
+
+
+def shown(text: str) -> str:
+    """A name as it may go to a terminal: what is not printable is escaped, like `\\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown_json(line: str) -> str:
+    """The same JSON on one line, in which what is not printable is escaped, too."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
 
 
 def drawable() -> bool:

@@ -85,7 +85,7 @@ def read_metrics(results: Path, run: str) -> dict[str, Any] | None:
     path = results / RUNS / run / METRICS
     found = _of_run(path, run, "calibrate that run again")
     if found is not None:
-        _check_training(path, found, ("model",), read_summary(results, run))
+        check_training(path, found, ("model",), read_summary(results, run))
     return found
 
 
@@ -107,15 +107,59 @@ def read_predictions(results: Path, run: str) -> tuple[dict[str, Any], dict[str,
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: damaged or no predictions ({error}); {again}") from None
+    check_predictions(path, run, tensors, metadata, again)
+    check_training(path, metadata, ("model", "data"), read_summary(results, run))
+    return tensors, metadata
+
+
+def check_predictions(
+    where: Path | str, run: str, tensors: Mapping[str, Any], metadata: Mapping[str, str], again: str
+) -> None:
+    """Refuse tensors and metadata that are not the whole predictions of a run.
+
+    Args:
+        again: what to do about it, for the message.
+
+    Raises:
+        UserError: something is missing or damaged, or they are another run's; begins with `where`.
+    """
     if missing := set(REQUIRED) - tensors.keys() or {"run", "dataset"} - metadata.keys():
-        raise UserError(f"{path}: lacks {', '.join(sorted(missing))}; {again}")
+        raise UserError(f"{where}: lacks {', '.join(sorted(missing))}; {again}")
     if metadata["run"] != run:
-        raise UserError(f"{path}: holds the predictions of {metadata['run']}, not of {run}; {again}")
+        raise UserError(f"{where}: holds the predictions of {metadata['run']}, not of {run}; {again}")
     # Versions of before wrote no digest; theirs is then as good as it was.
     if metadata.get("content", digest := content_digest(tensors)) != digest:
-        raise UserError(f"{path}: damaged (its content is not what was written); {again}")
-    _check_training(path, metadata, ("model", "data"), read_summary(results, run))
-    return tensors, metadata
+        raise UserError(f"{where}: damaged (its content is not what was written); {again}")
+
+
+def check_run(where: Path | str, run: str, found: Mapping[str, Any], again: str) -> None:
+    """Refuse the summary or metrics of another run.
+
+    Raises:
+        UserError: begins with `where`.
+    """
+    if found.get("run") != run:
+        raise UserError(f"{where}: is of the run {found.get('run')}, not of {run}; {again}")
+
+
+def check_training(
+    where: Path | str,
+    found: Mapping[str, Any],
+    keys: tuple[str, ...],
+    trained: Mapping[str, Any] | None,
+    again: str = "delete it and predict and calibrate the run again",
+) -> None:
+    """Refuse what was not made of the model and data that `train.json` names; one of before names none.
+
+    Raises:
+        UserError: begins with `where`.
+    """
+    for key in keys:
+        if trained and key in trained and found.get(key) != trained[key]:
+            raise UserError(
+                f"{where}: was made of the {key} {_short(found.get(key))}, but {SUMMARY} beside it is of "
+                f"{_short(trained[key])}; {again}"
+            )
 
 
 def same_training(results: Path, runs: Iterable[str]) -> None:
@@ -189,21 +233,8 @@ def _of_run(path: Path, run: str, again: str) -> dict[str, Any] | None:
     if not _there(path):
         return None
     found = read_json(path, f"delete it and {again}")
-    if found.get("run") != run:
-        raise UserError(f"{path}: is of the run {found.get('run')}, not of {run}; delete it and {again}")
+    check_run(path, run, found, f"delete it and {again}")
     return found
-
-
-def _check_training(
-    path: Path, found: Mapping[str, Any], keys: tuple[str, ...], trained: Mapping[str, Any] | None
-) -> None:
-    """Refuse what was not made of the model and data that `train.json` names; one of before names none."""
-    for key in keys:
-        if trained and key in trained and found.get(key) != trained[key]:
-            raise UserError(
-                f"{path}: was made of the {key} {_short(found.get(key))}, but {SUMMARY} beside it is of "
-                f"{_short(trained[key])}; delete it and predict and calibrate the run again"
-            )
 
 
 def _short(digest: Any) -> str:

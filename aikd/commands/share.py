@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aikd.commands.arguments import DATA, RUN, STUDY, TO, Adder, positive, shared
 from aikd.errors import UserError
-from aikd.messages import say
+from aikd.messages import say, shown, shown_json
 
 TEMPERATURES = ("holdout", "oracle", "crossfit", "none")
 
@@ -40,12 +40,12 @@ def classify(options: argparse.Namespace) -> None:
         name = str(image).encode(errors="backslashreplace").decode()  # a name need not be text
         if isinstance(found, UserError):
             bad += 1
-            say(f"aikd classify: {found}")
+            say(f"aikd classify: {shown(str(found))}")
         elif options.json:
             classes = [{"name": g.name, "label": g.label, "probability": g.probability} for g in found]
-            print(json.dumps({"image": name, "classes": classes}, ensure_ascii=False))
+            print(shown_json(json.dumps({"image": name, "classes": classes}, ensure_ascii=False)))
         else:
-            print(name, *(f"{100 * g.probability:6.1f} %  {g.name}" for g in found), sep="\n")
+            print(shown(name), *(f"{100 * g.probability:6.1f} %  {shown(g.name)}" for g in found), sep="\n")
     if bad:
         raise UserError(f"{bad:,} of {len(images):,} images could not be classified")
 
@@ -81,8 +81,19 @@ def unpack(options: argparse.Namespace) -> None:
         f"{contents.study}: {len(contents.runs):,} of {contents.wanted:,} runs, {len(done.written):,} files written "
         f"below {options.to}, {done.kept:,} were there already"
     )
+    if contents.no_predictions:
+        say(f"without the predictions of {len(contents.no_predictions):,} of them")
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
+    if not (options.to / "Snakefile").is_file():
+        say(
+            f"{options.to}: no checkout of the project (no Snakefile), so nothing can be made of the results there"
+        )
+    if done.extensions:
+        say(
+            f"WARNING: this study runs these files of yours: {', '.join(map(shown, done.extensions))}; none of them is "
+            "from the archive. The next command runs them, and so does `aikd check`: read them first"
+        )
     where = "" if options.to == Path() else f" in {options.to}"
     say(f"all tables and figures{where}: snakemake --cores 2 --configfile {study_file(contents.results)}")
 
@@ -98,10 +109,10 @@ def _images(paths: list[Path]) -> Iterator[Path]:
         inside = sorted(
             file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file()
         )
-        shown = [f for f in inside if not any(part.startswith(".") for part in f.relative_to(path).parts)]
-        if not shown:
+        visible = [f for f in inside if not any(part.startswith(".") for part in f.relative_to(path).parts)]
+        if not visible:
             raise UserError(f"{path}: no image in this folder; images end in {', '.join(EXTENSIONS)}")
-        yield from shown
+        yield from visible
 
 
 def add(command: Adder) -> None:

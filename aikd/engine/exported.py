@@ -7,6 +7,7 @@ for guess in model.classify("seven.png"):
     print(guess.name, guess.probability)
 """
 
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -240,6 +241,8 @@ def _groups(images: Iterable[Path | str], size: int) -> Iterator[list[Path | str
 
 def _content(path: str) -> bytes:
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe, for one, might never end, or never begin
+            raise UserError(f"{path}: cannot be read (not an ordinary file)")
         with Path(path).open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:

@@ -1,7 +1,8 @@
 """Files of one's own: methods, networks, augmentations and data sets that a study adds to those built in.
 
 A file is run whenever a study that names it is read, and again where a run needs it, with the rights of whoever reads
-it. What it adds holds until the next study is read.
+it. What it adds holds until the next study is read. What was made or received is never run: nothing below results/
+and data/, and no file of another kind.
 """
 
 import re
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from aikd.errors import UserError
+from aikd.messages import shown
 from aikd.study.architectures import ARCHITECTURES, ModelSpec
 from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.catalogue import DATA_SETS, DataSet
@@ -24,6 +26,9 @@ from aikd.study.methods import METHODS, MethodSettings, MethodSpec
 from aikd.study.registry import Own, Registry, Source
 
 REGISTRIES: tuple[Registry[Any], ...] = (METHODS, ARCHITECTURES, AUGMENTATIONS, DATA_SETS)
+
+NEVER_RUN = ("results", "data")
+"""Folders of the working directory that hold what was made or received."""
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
@@ -172,6 +177,7 @@ def activate(files: Sequence[str]) -> None:
     active.clear()
     for registry in REGISTRIES:
         registry.forget()
+    check_files(files)
     for i, file in enumerate(files):
         with located(f"extensions.{i}"):
             extension = _read(file)
@@ -182,6 +188,17 @@ def activate(files: Sequence[str]) -> None:
                     )
             _register(extension)
             active.append(extension)
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Refuse files that are never run, whatever is in them; looks at their names alone.
+
+    Raises:
+        UserError: a file does not end in .py, or lies in a folder of what was made or received.
+    """
+    for i, file in enumerate(files):
+        with located(f"extensions.{i}"):
+            _check_place(file)
 
 
 def use(*parts: Mapping[str, Any]) -> None:
@@ -210,6 +227,7 @@ def _register(extension: Extension) -> None:
 
 def _read(file: str, code: str | None = None) -> Extension:
     """Run a file, if its code is the one that is wanted; what it adds is not registered yet."""
+    _check_place(file)
     try:
         text = Path(file).read_text(encoding="utf-8")
         found = identity(text)
@@ -233,6 +251,21 @@ def _read(file: str, code: str | None = None) -> Extension:
     if not added:
         raise UserError(f"{file}: adds nothing; it should use one of the decorators of `aikd.extend`")
     return Extension(Source(file, found), added, slow="torch" in sys.modules and not before)
+
+
+def _check_place(file: str) -> None:
+    # An archive of somebody else's results fills these folders, and could have what it brings be run.
+    if not file.endswith(".py"):
+        raise UserError(f"{shown(file)}: an extension must end in .py")
+    try:
+        place, folders = Path(file).resolve(), {name: Path(name).resolve() for name in NEVER_RUN}
+    except (OSError, ValueError, RuntimeError):  # a zero byte, or links in a circle
+        raise UserError(f"{shown(file)}: no name of a file") from None
+    for name, folder in folders.items():
+        if place.is_relative_to(folder):
+            raise UserError(
+                f"{shown(file)}: lies below {name}/, of which nothing is run; move it to a folder of yours"
+            )
 
 
 def _run(file: str, text: str) -> None:

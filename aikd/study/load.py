@@ -1,14 +1,16 @@
 """Reads a study, so that nothing wrong in it is found only after hours of training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 from aikd.errors import UserError
 from aikd.study import extensions
 from aikd.study.check import check_references
-from aikd.study.explain import explaining
+from aikd.study.explain import explaining, show
 from aikd.study.schema import Study
 
 
@@ -18,12 +20,34 @@ def load_study(path: Path) -> Study:
     Raises:
         UserError: the file cannot be read, or something in it is not allowed; names the file and the key.
     """
-    try:
+    with _of(path):
         return check_study(parsed(path))
+
+
+def named_extensions(content: bytes, where: str) -> list[str]:
+    """The extensions that a study in YAML names. They are not run, and nothing else of it is checked.
+
+    Raises:
+        UserError: it is no YAML, or names as an extension what is never run; begins with `where`.
+    """
+    with _of(where):
+        data = _mapping(_loaded(content))
+        files = data.get("extensions", [])
+        if not _is_names(files):
+            raise UserError(f"extensions: found {show(files)}, but it should be a list of names of files")
+        extensions.check_files(files)
+    return files
+
+
+@contextmanager
+def _of(where: Path | str) -> Iterator[None]:
+    """Within, errors begin with where they were found."""
+    try:
+        yield
     except UserError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+        raise UserError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
     except RecursionError:
-        raise UserError(f"{path}: nested too deeply, or a value that contains itself") from None
+        raise UserError(f"{where}: nested too deeply, or a value that contains itself") from None
 
 
 def check_study(data: Any) -> Study:
@@ -32,15 +56,23 @@ def check_study(data: Any) -> Study:
     Raises:
         UserError: names each offending key with its full path, what was found and what is allowed.
     """
-    if not isinstance(data, dict):
-        raise UserError(f"a study is a mapping of keys, found {type(data).__name__}")
-    files = data.get("extensions")
+    files = _mapping(data).get("extensions")
     # Before the schema, which asks for the names that they add; what is no list of files it refuses itself.
-    extensions.activate(files if isinstance(files, list) and all(isinstance(f, str) for f in files) else [])
+    extensions.activate(files if _is_names(files) else [])
     with explaining("", Study):
         study = Study.model_validate(data)
     check_references(study)
     return study
+
+
+def _mapping(data: Any) -> dict[Any, Any]:
+    if not isinstance(data, dict):
+        raise UserError(f"a study is a mapping of keys, found {type(data).__name__}")
+    return data
+
+
+def _is_names(files: Any) -> TypeGuard[list[str]]:
+    return isinstance(files, list) and all(isinstance(file, str) for file in files)
 
 
 def parsed(path: Path) -> Any:
@@ -50,9 +82,14 @@ def parsed(path: Path) -> Any:
         UserError: it cannot be read, or is not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        return _loaded(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})") from None
+
+
+def _loaded(content: bytes) -> Any:
+    try:
+        return yaml.load(content.decode(), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
         raise UserError(f"cannot be read ({error})") from None
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:

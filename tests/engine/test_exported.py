@@ -1,6 +1,7 @@
 """Exported students: they see an image file exactly as evaluation saw it, and refuse what is not theirs."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -325,6 +326,47 @@ def test_names_that_are_no_text_are_no_hindrance(
     for form in ([], ["--json"]):
         assert main(["classify", str(folder), str(odd), *form]) == 0
         assert "udcff.png" in capsys.readouterr().out
+
+
+ODD = "red \x1b[31m\x9b2J\x7f\n\u202e é 猫.png"
+ESCAPED = r"red \x1b[31m\x9b2J\x7f\n\u202e é 猫.png"
+
+
+def test_names_do_not_steer_the_terminal(
+    photographs: Trained, copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = json.loads((copied / FACTS).read_text())
+    write_json(copied / FACTS, facts | {"class_names": [ODD, "dog"]})
+    good, bad = tmp_path / "good" / ODD, tmp_path / "bad" / ODD
+    for path in (good, bad):
+        path.parent.mkdir()
+    shutil.copy(photographs.files[1], good)
+    bad.write_text("no image")
+    assert main(["classify", str(copied), str(good), str(bad)]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0] == str(good.parent / ESCAPED)
+    assert any(line.endswith(f"%  {ESCAPED}") for line in said.out.splitlines())
+    assert said.err.splitlines()[0].startswith(f"aikd classify: {bad.parent / ESCAPED}: not an image")
+    assert main(["classify", str(copied), str(good), "--json"]) == 0
+    (line,) = (said := capsys.readouterr()).out.splitlines()
+    assert line.isprintable()
+    assert "é 猫" in line
+    assert json.loads(line)["image"] == str(good)
+    assert ODD in {found["name"] for found in json.loads(line)["classes"]}
+    assert main(["classify", str(tmp_path / "none\x1b[31m"), str(good)]) == 1
+    assert capsys.readouterr().err.startswith(f"aikd classify: {tmp_path}/none\\x1b[31m: no exported model")
+
+
+def test_what_is_no_ordinary_file_is_refused(
+    photographs: Trained, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe.png")
+    (link := tmp_path / "link.png").symlink_to(photographs.files[0])
+    (device := tmp_path / "zero.png").symlink_to("/dev/zero")
+    assert main(["classify", str(folder), str(pipe), str(device), str(link)]) == 1
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert first == f"aikd classify: {pipe}: cannot be read (not an ordinary file)"
+    assert second == f"aikd classify: {device}: cannot be read (not an ordinary file)"
 
 
 def test_export_and_classify_by_hand(

@@ -364,3 +364,37 @@ def test_data_of_another_code_lie_elsewhere(read: Read) -> None:
     before = prepared_folder(resolve_data(read(OWN), "dots"))
     Path("dots.py").write_text(DATA + "x = 1\n")
     assert prepared_folder(resolve_data(read(OWN), "dots")) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("results/demo/runs/a/history.csv", r"must end in \.py"),
+        ("history", r"must end in \.py"),
+        ("results/demo/fog.py", "lies below results/"),
+        ("data/fog.py", "lies below data/"),
+        ("own/../data/sub/fog.py", "lies below data/"),
+        ("{here}/results/fog.py", "lies below results/"),
+        ("link.py", "lies below results/"),
+        ("linked/fog.py", "lies below data/"),
+    ],
+)
+def test_what_was_made_or_received_is_never_run(read: Read, tmp_path: Path, file: str, words: str) -> None:
+    file, ran = file.format(here=tmp_path), tmp_path / "ran"
+    for folder in ("own", "data", "results/demo"):
+        Path(folder).mkdir(parents=True)
+    Path("linked").symlink_to("data")
+    Path("link.py").symlink_to("results/demo/fog.py")
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(f"open({str(ran)!r}, 'w').close()\n" + AUGMENTATION)
+    Path("first.py").write_text(f"open({str(ran)!r}, 'w').close()\n" + DATA)
+    with pytest.raises(UserError, match=rf"^own\.yaml: extensions\.1: [^\n]*{words}[^\n]*$"):
+        read({"extensions": ["first.py", file]})
+    with pytest.raises(UserError, match=words):
+        extensions.use({"extension": {"file": file, "code": "0" * 12}})
+    assert not ran.exists()
+
+
+def test_names_that_merely_begin_like_those_folders_are_allowed(read: Read) -> None:
+    Path("results_.py").write_text(DATA)
+    read({"extensions": ["results_.py"]})

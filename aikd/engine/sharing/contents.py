@@ -7,7 +7,7 @@ from pydantic import Field
 
 from aikd.errors import UserError
 from aikd.study.explain import explaining
-from aikd.study.fields import Count, Section, Whole
+from aikd.study.fields import Count, Name, Section, Whole
 from aikd.study.folders import KEPT
 from aikd.study.layout import HISTORY, MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.run import Run
@@ -41,7 +41,7 @@ class Contents(Section):
     """What stands in `aikd-archive.json`."""
 
     format: int
-    study: str
+    study: Name
     """Name of the study."""
     results: str
     """Folder of its results within the project."""
@@ -52,6 +52,8 @@ class Contents(Section):
     left_out: dict[str, str]
     """Runs of the study that are not there, and why."""
     files: dict[str, Packed]
+    no_predictions: list[str] = []
+    """Runs of those that are there whose predictions were left behind, as was wanted."""
 
 
 def study_file(results: str) -> str:

@@ -117,7 +117,7 @@ def pack(
     parcel.files[RECORDS] = _json(read_records(root, outputs))
     contents = Contents(
         format=FORMAT, study=study.name, results=place, runs=there, wanted=len(runs), left_out=left_out,
-        files=parcel.facts(),
+        files=parcel.facts(), no_predictions=[run for run in there if run not in drawn],
     )  # fmt: skip
     _write(parcel, contents, target)
     return contents

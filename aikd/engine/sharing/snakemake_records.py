@@ -4,7 +4,6 @@ Where these records are gone, Snakemake goes by times alone, and a study that is
 they travel with the results. They are JSON, and are handed on as they are.
 """
 
-import json
 import os
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
@@ -32,12 +31,12 @@ def read_records(root: Path, outputs: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def write_records(root: Path, records: dict[str, Any]) -> None:
-    """Write records to where Snakemake looks for them; one that is half-written it passes over."""
+def write_records(root: Path, records: dict[str, str]) -> None:
+    """Write records, each a JSON text, to where Snakemake looks for them; one that is half-written it passes over."""
     for output, record in records.items():
         path = record_path(root, output)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record), encoding="utf-8")
+        path.write_text(record, encoding="utf-8")
 
 
 def record_path(root: Path, output: str) -> Path:

@@ -1,4 +1,4 @@
-"""An archive of results back into a project's folder: every byte compared with its hash before anything is written."""
+"""An archive of results back into a project's folder: all of it is found whole before anything is written."""
 
 import hashlib
 import json
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aikd.engine.sharing.contents import (
     CONTENTS,
@@ -16,13 +15,16 @@ from aikd.engine.sharing.contents import (
     Contents,
     parse,
     run_file,
+    study_file,
 )
 from aikd.engine.sharing.snakemake_records import write_records
+from aikd.engine.sharing.wholeness import Wholeness
 from aikd.engine.sources.containers import Container, open_container
 from aikd.errors import UserError
-from aikd.files import write_bytes
+from aikd.files import json_object, write_bytes
 from aikd.records import file_digest
 from aikd.study.layout import MODEL, PREDICTIONS, SUMMARY
+from aikd.study.load import named_extensions
 
 
 @dataclass(frozen=True)
@@ -34,27 +36,35 @@ class Unpacked:
     """Files that were not there before."""
     kept: int
     """Number of those that were, byte for byte."""
+    extensions: list[str]
+    """Files that the study would run, none of which came along."""
 
 
 def unpack(archive: Path, target: Path) -> Unpacked:
     """Put the results in an archive where they belong in a project's folder.
 
-    All of it is read and compared with its hashes before the first file is written. Files that are there already stay
-    as they are. All that is written gets one and the same time, so that to Snakemake no file is newer than another
-    that is made of it.
+    All of it is read, compared with its hashes and found whole before the first file is written. Files that are there
+    already stay as they are. All that is written gets one and the same time, so that to Snakemake no file is newer
+    than another that is made of it.
 
     Raises:
-        UserError: the archive is damaged, holds what does not belong into such an archive, or a file of it is there
-            already with another content; nothing is written then.
+        UserError: the archive is damaged, a run in it is not whole, it holds what does not belong into such an archive,
+            or a file of it is there already with another content; nothing is written then.
         OSError: there is no room or no permission; what is written by then is whole.
     """
     container = open_container(archive)
     contents = read_contents(container, archive)
     missing = _missing(contents, archive, target)
-    records: dict[str, Any] = {}
+    whole = Wholeness(contents, archive)
+    records: dict[str, str] = {}
+    extensions: list[str] = []
     for name, content in _verified(container, contents, archive):
         if name == RECORDS:
-            records = _object(content, f"{archive}: {name}")
+            records = _texts(content, f"{archive}: {name}")
+        elif name == study_file(contents.results):
+            extensions = named_extensions(content, f"{archive}: {name}")
+        whole.look(name, content)
+    whole.finish()
     _check_room(contents, missing, target)
     stamp = time.time_ns()
     for name, content in _verified(container, contents, archive):
@@ -62,7 +72,7 @@ def unpack(archive: Path, target: Path) -> Unpacked:
             write_bytes(target / name, content)
             os.utime(target / name, ns=(stamp, stamp))
     write_records(target, _records(contents, records, missing, target))
-    return Unpacked(contents, missing, kept=len(contents.files) - 1 - len(missing))
+    return Unpacked(contents, missing, len(contents.files) - 1 - len(missing), extensions)
 
 
 def read_contents(container: Container, archive: Path) -> Contents:
@@ -72,17 +82,16 @@ def read_contents(container: Container, archive: Path) -> Contents:
         UserError: it is no archive of results, of another format, or damaged.
     """
     where = f"{archive}: {CONTENTS}"
-    return parse(_object(container.read([CONTENTS])[CONTENTS], where), where)
+    return parse(json_object(container.read([CONTENTS])[CONTENTS], where), where)
 
 
-def _object(content: bytes, where: str) -> dict[str, Any]:
+def _texts(content: bytes, where: str) -> dict[str, str]:
+    """The JSON of each record: made now, as what can just be read may be too deep to be written later."""
     try:
-        found = json.loads(content)
-    except ValueError as error:
-        raise UserError(f"{where}: not readable JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{where}: expected a JSON object, found {type(found).__name__}")
-    return found
+        records = json_object(content, where)
+        return {name: json.dumps(record) for name, record in records.items() if isinstance(record, dict)}
+    except RecursionError:
+        raise UserError(f"{where}: not readable JSON (nested too deeply)") from None
 
 
 def _missing(contents: Contents, archive: Path, target: Path) -> list[str]:
@@ -123,7 +132,7 @@ def _check_room(contents: Contents, missing: list[str], target: Path) -> None:
         )
 
 
-def _records(contents: Contents, records: dict[str, Any], missing: list[str], target: Path) -> dict[str, Any]:
+def _records(contents: Contents, records: dict[str, str], missing: list[str], target: Path) -> dict[str, str]:
     """The records of what was written. Those of files that were there are the project's own, and stay.
 
     Of files that an archive leaves out, like models, where the summary was written and they are not there either.
@@ -135,4 +144,4 @@ def _records(contents: Contents, records: dict[str, Any], missing: list[str], ta
             written |= {
                 name for name in absent if name not in contents.files and not (target / name).exists()
             }
-    return {name: record for name, record in records.items() if name in written and isinstance(record, dict)}
+    return {name: record for name, record in records.items() if name in written}

@@ -8,6 +8,7 @@ import pytest
 
 from aikd.engine import jobs
 from aikd.engine.evaluation import evaluate
+from aikd.engine.sharing.packing import pack
 from aikd.engine.sharing.snakemake_records import record_path
 from aikd.engine.sources import prepare
 from aikd.files import write_json
@@ -74,6 +75,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Home:
                     record_path(home.root, output), {"rule": "made", "incomplete": False, "of": output}
                 )
     return home
+
+
+@pytest.fixture(scope="session")
+def archive(made: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("archives") / "shared.tar"
+    pack(made.study, made.results, made.root / "data", target, root=made.root)
+    return target
 
 
 @pytest.fixture

@@ -29,13 +29,6 @@ from tests.engine.sharing.conftest import BASELINE, FILES, PSKD, STUDY, Home
 RUN = f"results/shared/runs/{PSKD}"
 
 
-@pytest.fixture(scope="session")
-def archive(made: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("archives") / "shared.tar"
-    pack(made.study, made.results, made.root / "data", target, root=made.root)
-    return target
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -287,7 +280,7 @@ def test_records_are_where_snakemake_looks_for_them(tmp_path: Path) -> None:
 
 
 def test_a_study_of_ones_own_images_is_read_where_they_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Home
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     shutil.copytree(made.root, here)
@@ -303,7 +296,10 @@ def test_a_study_of_ones_own_images_is_read_where_they_are_not(
     assert main(["archive", "--study", "mine.yaml", "--to", "a.zip"]) == 0
     there.mkdir()
     monkeypatch.chdir(there)
+    Path("Snakefile").touch()
+    capsys.readouterr()
     assert main(["unpack", str(here / "a.zip")]) == 0
+    assert "no checkout" not in capsys.readouterr().err
     from aikd.study import schema
 
     schema.look.cache_clear()
@@ -315,3 +311,68 @@ def test_a_study_of_ones_own_images_is_read_where_they_are_not(
     image_folder(there / "pictures", "tiny")
     assert resolve_data(load_study(Path("results/shared/study.yaml")), "mine") != wanted
     schema.look.cache_clear()
+
+
+def with_study(archive: Path, target: Path, change: dict[str, Any], more: dict[str, bytes]) -> Path:
+    """The archive with another study and other files, and the hashes of these."""
+    study = yaml.safe_dump(yaml.safe_load(STUDY) | change).encode()
+    return written(target, stating(members(archive) | {"results/shared/study.yaml": study} | more))
+
+
+def test_an_archive_does_not_run_what_came_with_it(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, ran = f"{RUN}/history.csv", tmp_path / "ran"
+    hostile = {name: f"open({str(ran)!r}, 'w').close()".encode()}
+    bad = with_study(archive, tmp_path / "bad.tar", {"extensions": [name]}, hostile)
+    (there := tmp_path / "there").mkdir()
+    monkeypatch.chdir(there)
+    assert main(["unpack", str(bad)]) == 1
+    said = capsys.readouterr().err
+    assert f"study.yaml: extensions.0: {name}: an extension must end in .py" in said
+    assert len(said.splitlines()) == 1
+    assert files(there) == {}
+    # Nor does a study that got there otherwise.
+    for file, content in (members(archive) | members(bad)).items():
+        (there / file).parent.mkdir(parents=True, exist_ok=True)
+        (there / file).write_bytes(content)
+    assert main(["check", "results/shared/study.yaml"]) == 1
+    assert "must end in .py" in capsys.readouterr().err
+    assert not ran.exists()
+
+
+def test_extensions_of_an_archives_study_are_named_and_not_run(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (there := tmp_path / "there").mkdir()
+    monkeypatch.chdir(there)
+    Path("mine.py").write_text("open('ran', 'w').close()")
+    good = with_study(archive, tmp_path / "good.tar", {"extensions": ["mine.py", "a\x1b[2Jb.py"]}, {})
+    assert main(["unpack", str(good)]) == 0
+    said = capsys.readouterr().err
+    assert "no checkout of the project" in said
+    assert "WARNING" in said
+    assert "mine.py, a\\x1b[2Jb.py" in said
+    assert "read them first" in said
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [
+        (b"a: [", "study.yaml: not YAML"),
+        (b"[]", "study.yaml: a study is a mapping of keys, found list"),
+        (b"extensions: mine.py", "study.yaml: extensions: .*list of names"),
+        (b"extensions: [1]", "study.yaml: extensions: .*list of names"),
+        (b"a: " + b"[" * 20_000, "study.yaml: nested too deeply"),
+        (b"a: \xff", "study.yaml: cannot be read"),
+        (b"extensions: []\nextensions: [results/a.py]", "stands twice"),
+    ],
+)
+def test_a_study_that_is_none_is_refused(archive: Path, tmp_path: Path, study: bytes, words: str) -> None:
+    contents = members(archive) | {"results/shared/study.yaml": study}
+    bad = written(tmp_path / "bad.tar", stating(contents))
+    with pytest.raises(UserError, match=words) as error:
+        unpack(bad, tmp_path / "there")
+    assert len(str(error.value).splitlines()) == 1
+    assert not (tmp_path / "there").exists()

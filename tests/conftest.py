@@ -74,3 +74,8 @@ def study(request: pytest.FixtureRequest) -> Study:
     """Both studies, one after the other."""
     chosen: Study = request.getfixturevalue(request.param)
     return chosen
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that train in a forked child go first: once autograd has started threads, it refuses to work in one."""
+    items.sort(key=lambda item: item.path.name != "test_permissions.py")

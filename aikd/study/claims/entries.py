@@ -1,6 +1,7 @@
 """The file of claims: its schema, and the claims that its entries stand for."""
 
 import itertools
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -42,9 +43,9 @@ class _Entry(Section):
     networks: Annotated[list[str], Field(min_length=1)]
     metrics: Annotated[list[MetricName], Field(min_length=1)]
 
+    @abstractmethod
     def regions(self) -> Iterator[Region]:
         """What the claim says on one data set."""
-        raise NotImplementedError
 
 
 class Best(_Entry):

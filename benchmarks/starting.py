@@ -46,7 +46,7 @@ def processes(project: Path) -> str:
     _run(project, "-m", "aikd", "prepare", "--settings", data, "--data", "data")
     train = ["train", "--settings", settings, "--results", "first-step", "--data", "data"]
     tasks: dict[str, Callable[[], object]] = {
-        "import torch": partial(_run, project, "-c", "import torch"),
+        "import torch": partial(_run, project, "-c", "import os, torch; os._exit(0)"),
         "first step": partial(_run, project, "-c", FIRST_STEP, *train),
         "calibrate --help": partial(_run, project, "-m", "aikd", "calibrate", "--help"),
     }

@@ -207,6 +207,15 @@ def test_the_module_runs_as_a_program_and_passes_its_exit_code_on() -> None:
     assert failed.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["schema"], 0), (["settings", "non/sense"], 1)])
+def test_the_process_ends_with_all_written_and_nothing_taken_apart(arguments: list[str], code: int) -> None:
+    ends = "import atexit, sys; atexit.register(print, 'taken apart', file=sys.stderr)"
+    ended = python("-c", f"{ends}; sys.argv[1:] = {arguments}; from aikd.__main__ import run; run()")
+    plain = python("-m", "aikd", *arguments)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, plain.stdout, plain.stderr)
+    assert plain.stdout.endswith("}\n") or code
+
+
 def test_helping_checking_and_planning_import_nothing_heavy() -> None:
     code = f"""
 import contextlib, io, sys

@@ -1,5 +1,6 @@
 """AI-KD: adversarial learning and implicit regularization for self-knowledge distillation (section 3)."""
 
+from itertools import count
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from aikd.methods.mechanics import adversarial_terms, logit_terms
 from aikd.methods.memory import Memory
 from aikd.optimisers import Adam
 from aikd.streams import Stream, generator, torch_seed
+
+LOOK_EVERY = 10
+"""Steps between looks at where L_A pushes, which take two more passes back to the logits."""
 
 
 class AIKD(Method):
@@ -50,6 +54,7 @@ class AIKD(Method):
             shape = (self.setup.steps * self.settings.critic.steps, self.setup.batch_size + 1, 1)
             epsilon = generator(self.setup.seed, Stream.CRITIC, epoch).random(shape, dtype="float32")
             self.epsilon = iter(torch.from_numpy(epsilon).to(self.setup.device))
+            self.steps = count()
 
     def step(self, student: Network, batch: Batch) -> Step:
         s = self.settings
@@ -73,7 +78,9 @@ class AIKD(Method):
             with frozen(self.critic) as critic:
                 adversarial = -critic(critic.read(z)).mean()  # eq. 7
             terms["adversarial"] = adversarial
-            terms |= adversarial_terms(z, z_superior, adversarial, loss, s.omega)
+            if next(self.steps) % LOOK_EVERY == 0:  # what was seen stands until the next look
+                self.seen = adversarial_terms(z, z_superior, adversarial, loss, s.omega)
+            terms |= self.seen
             loss = loss + s.omega * adversarial
 
         if self.memory is not None:

@@ -38,7 +38,7 @@ def learning_curves(study: Study, table: TableOf | None = None) -> dict[str, Lea
         add("_".join(pair), pair, groups)
     for name, entry, spec in _tables(study, table):
         if isinstance(entry, outputs.AblationTable):
-            add(name, (entry.data, entry.model), _varied(spec), f" of {name.replace('_', ' ')}")
+            add(name, (entry.data, entry.model), queries.variants(spec), f" of {name.replace('_', ' ')}")
     return found
 
 
@@ -85,13 +85,3 @@ def _tables(study: Study, table: TableOf | None) -> Iterator[tuple[str, outputs.
         spec = table(name) if table else queries.table(study, name)
         if isinstance(spec, TableSpec):
             yield name, entry, spec
-
-
-def _varied(spec: TableSpec) -> tuple[Group, ...]:
-    """The rows of an ablation, called by their settings where these lead its columns."""
-
-    def label(header: tuple[str, ...]) -> str:
-        pairs = zip(spec.headers, header, strict=True)
-        return ", ".join(value if key == "Method" else f"{key}={value}" for key, value in pairs)
-
-    return tuple(dict.fromkeys(Group(label(row.header), row.cells[0].paths) for row in spec.rows))

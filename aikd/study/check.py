@@ -15,7 +15,7 @@ from aikd.study.methods import METHODS, method_spec
 from aikd.study.metrics import HELD_OUT
 from aikd.study.run import Run
 from aikd.study.schema import DataEntry, ModelEntry, Recipe, Study
-from aikd.study.specs import PUBLISHED
+from aikd.study.specs import PUBLISHED, TableSpec
 
 RULES = {
     "all", "all_runs", "calibrate", "claims", "classes", "download", "figure", "paper", "predict", "prepare",
@@ -200,6 +200,9 @@ def _check_settings(where: str, method: str, settings: dict[str, Any], under: di
 
 
 def _check_output(study: Study, where: str, name: str, output: outputs.Table | outputs.Figure) -> None:
+    if isinstance(output, outputs.LearningFigure):
+        _check_learning(study, where, output)
+        return
     names: dict[str, Iterable[str]] = {"data": study.data, "model": study.models}
     names |= dict.fromkeys(("method", "methods", "calibrated"), study.methods)
     for field, known in names.items():
@@ -261,6 +264,16 @@ def _check_axes(study: Study, where: str, figure: outputs.HeatmapFigure | output
                 )
     if isinstance(figure, outputs.HeatmapFigure) and figure.x.setting == figure.y.setting:
         raise UserError(f"{where}.y.setting: found {show(figure.y.setting)} on both axes; each needs its own")
+
+
+def _check_learning(study: Study, where: str, figure: outputs.LearningFigure) -> None:
+    ablations = [name for name, entry in study.tables.items() if isinstance(entry, outputs.AblationTable)]
+    _known(f"{where}.table (an ablation)", [figure.table], ablations)
+    drawn = queries.table(study, figure.table)
+    assert isinstance(drawn, TableSpec)
+    rows = [group.label for group in queries.variants(drawn)]
+    for i, label in enumerate(figure.rows or ()):
+        _known(f"{where}.rows.{i}", [label], rows)
 
 
 def _setting_names(method: str) -> list[str]:

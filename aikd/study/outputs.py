@@ -155,5 +155,21 @@ class CurvesFigure(OneModel):
     """One curve each."""
 
 
+class LearningFigure(_Output):
+    """Learning curves of chosen rows of an ablation: columns of `history.csv` over epochs."""
+
+    kind: Literal["learning"]
+    """Chooses this kind of figure."""
+    table: Name
+    """Ablation whose rows are drawn."""
+    rows: Annotated[list[str], Field(min_length=1)] | None = None
+    """Labels of its rows, one line each; none: all."""
+    columns: Names | None = None
+    """Columns of `history.csv`, one panel each; none: all that there are."""
+
+
 Table = Annotated[DataSetsTable | ComparisonTable | AblationTable, Field(discriminator="kind")]
-Figure = Annotated[ReliabilityFigure | TsneFigure | HeatmapFigure | CurvesFigure, Field(discriminator="kind")]
+Figure = Annotated[
+    ReliabilityFigure | TsneFigure | HeatmapFigure | CurvesFigure | LearningFigure,
+    Field(discriminator="kind"),
+]

@@ -94,6 +94,18 @@ def figure(study: Study, name: str) -> specs.FigureSpecs:
             return _heatmap(study, name, f)
         case outputs.CurvesFigure() as f:
             return _curves(study, name, f)
+        case outputs.LearningFigure() as f:
+            return _learning(study, name, f)
+
+
+def variants(spec: specs.TableSpec) -> tuple[specs.Group, ...]:
+    """The rows of an ablation, called by their settings where these lead its columns."""
+
+    def label(header: tuple[str, ...]) -> str:
+        pairs = zip(spec.headers, header, strict=True)
+        return ", ".join(value if key == "Method" else f"{key}={value}" for key, value in pairs)
+
+    return tuple(dict.fromkeys(specs.Group(label(row.header), row.cells[0].paths) for row in spec.rows))
 
 
 def spec(study: Study, name: str) -> specs.TableSpecs | specs.FigureSpecs:
@@ -246,6 +258,17 @@ def _curves(study: Study, name: str, f: outputs.CurvesFigure) -> specs.CurvesSpe
         )
         lines.append(specs.Line(axis.label or axis.setting, tuple(map(float, axis.values)), cells))
     return specs.CurvesSpec(name, f.caption, _title(study, f.data, f.model), tuple(lines))
+
+
+def _learning(study: Study, name: str, f: outputs.LearningFigure) -> specs.LearningSpec:
+    entry, drawn = study.tables[f.table], table(study, f.table)
+    assert isinstance(entry, outputs.AblationTable)
+    assert isinstance(drawn, specs.TableSpec)  # as `check` made sure
+    groups = {group.label: group for group in variants(drawn)}
+    chosen = tuple(groups[label] for label in f.rows or groups)
+    return specs.LearningSpec(
+        name, f.caption, _title(study, entry.data, entry.model), chosen, tuple(f.columns or ())
+    )
 
 
 def _title(study: Study, dataset: str, model: str) -> str:

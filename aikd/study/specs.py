@@ -195,6 +195,8 @@ class LearningSpec(Spec):
     caption: str
     title: str
     groups: tuple[Group, ...]
+    columns: tuple[str, ...] = ()
+    """Columns of `history.csv` that are drawn; empty: all that there are."""
 
 
 @dataclass(frozen=True)

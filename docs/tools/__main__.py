@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import commands, excerpts, reference
+from docs.tools import commands, evidence, excerpts, reference
 
 PAGES = Path(__file__).parents[1]
 KINDS: dict[str, Callable[[str], str]] = {
     "code": excerpts.excerpt,
     "reference": reference.part,
     "commands": commands.part,
+    "evidence": evidence.part,
 }
 """What a part is made by, given what follows the colon."""
 

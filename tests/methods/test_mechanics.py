@@ -1,5 +1,6 @@
 """What is logged of the adversarial term, against gradients written out by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,6 +55,22 @@ def test_logits_by_hand() -> None:
     terms = {name: x.item() for name, x in logit_terms(z, None).items()}
     assert terms == {"logit_mean": 1.5, "logit_norm": 3}
     assert logit_terms(z, 2 * z.detach())["superior_logit_norm"].item() == 6
+
+
+def test_what_is_seen_at_a_look_stands_until_the_next(
+    tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aikd.methods.aikd.LOOK_EVERY", 2)
+    method, student, batch = tiny.make_method("aikd", {}, tiny.Linear(2)), tiny.Linear(1), tiny.make_batch()
+    method.setup = replace(method.setup, steps=3)
+    for epoch in range(2):  # each begins with a look
+        method.begin_epoch(epoch)
+        first, second, third = (
+            method.step(student, batch).terms["adversarial_share"].item() for _ in range(3)
+        )
+        assert first == second
+        assert second != third  # the critic has learnt since
+        method.end_epoch(student)
 
 
 def test_what_is_logged_changes_no_gradient(tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

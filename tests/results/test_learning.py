@@ -1,5 +1,7 @@
 """Learning curves: what is read, and what is drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,15 @@ def test_a_damaged_history_is_an_error_that_names_the_file(folder, text, message
         read_history(folder.results, A)
     assert f"{A}/history.csv" in str(error.value)
     assert "train that run again" in str(error.value)
+
+
+def test_chosen_columns_are_drawn_in_their_order(folder):
+    history(folder, A, (1, 1))
+    figure = draw(replace(spec(A), columns=("gradient_norm", "ce")), folder.results)
+    assert [axes.get_title() for axes in figure.axes] == ["Critic's gradient norm", "Cross-entropy"]
+
+
+def test_a_column_that_no_run_has_is_named_with_those_there_are(folder):
+    history(folder, A, (1, 1))
+    with pytest.raises(UserError, match=r"learning_x: no run has a column 'norm' .*gradient_norm"):
+        draw(replace(spec(A), columns=("norm",)), folder.results)

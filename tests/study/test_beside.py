@@ -3,7 +3,7 @@
 import pytest
 
 from aikd.errors import UserError
-from aikd.study import beside
+from aikd.study import beside, queries
 from aikd.study.load import check_study
 from aikd.study.schema import Study
 from aikd.study.specs import ClassesSpec, LearningSpec
@@ -96,3 +96,40 @@ def test_a_table_cannot_take_the_name_of_a_rule(name: str) -> None:
     study["tables"][name] = study["tables"].pop("table_7")
     with pytest.raises(UserError, match=f"{name}: a step of the workflow has this name"):
         check_study(study)
+
+
+def learning(**keys: object) -> Study:
+    """The demo with one figure more."""
+    figure = {"kind": "learning", "table": "table_5", **keys}
+    return check_study(changed(parsed(DEMO), {"figures/critic": figure}))
+
+
+def test_a_figure_draws_chosen_rows_of_an_ablation_and_chosen_columns() -> None:
+    study = learning(rows=["omega=1", "omega=0"], columns=["distance"])
+    spec = queries.figure(study, "critic")
+    assert isinstance(spec, LearningSpec)
+    omega = {group.label: group for group in beside.learning_curves(study)["learning_table_5"].groups}
+    assert spec.groups == (omega["omega=1"], omega["omega=0"])
+    assert (spec.title, spec.columns) == ("Digits, ResNet-18", ("distance",))
+    assert LearningSpec.from_json(spec.to_json()) == spec
+
+
+def test_a_figure_without_choice_draws_the_whole_ablation() -> None:
+    spec = queries.figure(learning(), "critic")
+    assert isinstance(spec, LearningSpec)
+    assert [group.label for group in spec.groups] == ["omega=0", "omega=0.1", "omega=1"]
+    assert spec.columns == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"table": "table_2"}, r"figures\.critic\.table .*found .table_2..*allowed: table_4, .*table_7"),
+        ({"table": "tabel_5"}, r"figures\.critic\.table .*found .tabel_5..*table_5"),
+        ({"rows": ["omega=0", "omega=2"]}, r"figures\.critic\.rows\.1: found .omega=2..*omega=0\.1"),
+        ({"rows": []}, r"figures\.critic\.rows"),
+    ],
+)
+def test_a_figure_draws_rows_that_an_ablation_has(keys: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        learning(**keys)

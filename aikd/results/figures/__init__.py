@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aikd.records import same_training
-from aikd.results.figures import curves, heatmap, learning, reliability, style, tsne
+from aikd.results.figures import style
 from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, LearningSpec, ReliabilitySpec, TsneSpec
 
 
@@ -23,14 +23,25 @@ def write_figure(spec: FigureSpecs, results: Path, out: Path) -> list[Path]:
 
 def draw(spec: FigureSpecs, results: Path) -> Figure:
     """The figure, not yet saved."""
+    # Each kind is loaded by itself: seaborn and scikit-learn take longer to import than most figures to draw.
     match spec:
         case ReliabilitySpec():
+            from aikd.results.figures import reliability
+
             return reliability.draw(spec, results)
         case TsneSpec():
+            from aikd.results.figures import tsne
+
             return tsne.draw(spec, results)
         case HeatmapSpec():
+            from aikd.results.figures import heatmap
+
             return heatmap.draw(spec, results)
         case CurvesSpec():
+            from aikd.results.figures import curves
+
             return curves.draw(spec, results)
         case LearningSpec():
+            from aikd.results.figures import learning
+
             return learning.draw(spec, results)

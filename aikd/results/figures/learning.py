@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from aikd.errors import UserError
 from aikd.results.aggregate import seeds_text
 from aikd.results.figures.style import WIDTH, Look, look, nothing_to_draw
 from aikd.results.histories import CRITIC, label, panels, read_history
@@ -34,7 +35,12 @@ def draw(spec: LearningSpec, results: Path) -> Figure:
     present = {group: histories for group, histories in found.items() if histories}
     if not present:
         raise nothing_to_draw(spec.name, results)
-    names = panels([history for histories in present.values() for history in histories])
+    there = panels([history for histories in present.values() for history in histories])
+    for name in (name for name in spec.columns if name not in there):
+        raise UserError(
+            f"{spec.name}: no run has a column {name!r} in its history; there are: {', '.join(there)}"
+        )
+    names = spec.columns or there
     rows = -(-len(names) // COLUMNS)
     figure = Figure(figsize=(WIDTH, 1.45 * rows + 0.7), layout="constrained")
     grid = figure.subplots(rows, COLUMNS, squeeze=False).flat

@@ -93,6 +93,7 @@ def save(figure: Figure, out: Path, name: str) -> list[Path]:
     for kind, metadata in {"pdf": {"CreationDate": None}, "png": {"Software": None}}.items():
         drawn = BytesIO()
         figure.savefig(drawn, format=kind, metadata=metadata)
+        figure.set_layout_engine("none")  # laid out once: that takes as long as drawing
         contents[out / f"{name}.{kind}"] = drawn.getvalue()
     write_together(contents)
     return list(contents)

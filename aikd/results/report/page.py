@@ -20,7 +20,7 @@ from aikd.results.sheet import Sheet
 from aikd.results.text import html, p_value
 from aikd.study import beside, queries
 from aikd.study.schema import Study
-from aikd.study.specs import FigureSpecs, LearningSpec
+from aikd.study.specs import FigureSpecs
 
 HERE = Path(__file__).parent
 
@@ -117,7 +117,7 @@ def _table(study: Study, name: str, results: Path, data: Path) -> Table:
 
 def _drawn(study: Study, spec: FigureSpecs, results: Path) -> Picture:
     said = about(study, spec.runs)
-    if isinstance(spec, LearningSpec):
+    if spec.name.startswith(beside.LEARNING):
         return picture(results, spec.name, spec.caption, said)
     title = f"{spec.name.replace('_', ' ').capitalize()}."
     return picture(results, spec.name, title, f"{tables.sentence(spec.caption)} {said}".strip())

@@ -14,7 +14,6 @@ from aikd.results.report.page import HERE, facts
 from aikd.results.sheet import to_latex
 from aikd.study import beside, queries
 from aikd.study.schema import Study
-from aikd.study.specs import LearningSpec
 
 
 @cache
@@ -83,7 +82,7 @@ def _figures(study: Study, results: Path, data: Path) -> Iterator[Figure]:
         if not (results / "figures" / f"{spec.name}.pdf").exists():
             continue
         said = about(study, spec.runs, deviating)
-        if isinstance(spec, LearningSpec):
+        if spec.name.startswith(beside.LEARNING):
             name = text.latex(spec.caption.rstrip("."))
             caption = f"Mean ± sample standard deviation over seeds. {said}"
         else:

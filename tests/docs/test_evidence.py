@@ -1,0 +1,77 @@
+"""Tables of the documents that are made of finished runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from aikd.errors import UserError
+from aikd.study.specs import Group
+from docs.tools.evidence import mechanics
+from docs.tools.paired import differences
+
+ERRORS = {
+    "No Adv": (68.0, 70.0, 69.0),
+    "better": (67.0, 68.9, 68.1),
+    "like it": (68.5, 69.5, 69.1),
+    "begun": (71.0, None, None),
+    "never run": (None, None, None),
+}
+
+
+def paths(label: str) -> list[str]:
+    return [f"cifar100/resnet18/aikd/{label.replace(' ', '_')}=1/seed{seed}" for seed in range(3)]
+
+
+def table(results: Path, reference: str = "No Adv") -> dict[str, list[str]]:
+    rows = {label: paths(label) for label in ERRORS}
+    lines = differences(rows, results, reference, "top1_error").splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {label: rest for label, *rest in cells}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for label, errors in ERRORS.items():
+        for path, error in zip(paths(label), errors, strict=True):
+            if error is not None:
+                file = tmp_path / "runs" / path / "metrics.json"
+                file.parent.mkdir(parents=True)
+                file.write_text(json.dumps({"run": path, "metrics": {"top1_error": error}, "bins": {}}))
+    return tmp_path
+
+
+def test_differences_are_paired_with_students_interval_and_holms_correction(results: Path) -> None:
+    found = table(results)
+    assert found["No Adv"] == ["3", "69.00 ± 1.00", "", "", "", ""]
+    test = stats.ttest_rel(ERRORS["better"], ERRORS["No Adv"])
+    other = stats.ttest_rel(ERRORS["like it"], ERRORS["No Adv"])
+    low, high = test.confidence_interval(0.95)
+    assert test.pvalue < other.pvalue < 1
+    assert found["better"] == [
+        "3", "68.00 ± 0.95", "−1.00", f"−{-low:.2f} to −{-high:.2f}", f"{test.pvalue:.3f}", f"{2 * test.pvalue:.3f}",
+    ]  # fmt: skip
+    assert found["like it"][-2:] == [f"{other.pvalue:.3f}"] * 2  # the largest of two is not multiplied
+
+
+def test_what_one_seed_came_to_has_no_interval_and_no_test(results: Path) -> None:
+    found = table(results)
+    assert found["begun"] == ["1", "71.00", "+3.00", "–", "–", ""]
+    assert found["never run"] == ["0", "–", "", "", "", ""]
+
+
+def test_the_reference_is_a_row(results: Path) -> None:
+    with pytest.raises(UserError, match="no row 'No Adversary'; there are: No Adv, better"):
+        table(results, "No Adversary")
+
+
+def test_the_critic_at_an_epoch_is_the_mean_over_seeds(tmp_path: Path) -> None:
+    names = "distance,gradient_norm,adversarial_cosine,adversarial_share,logit_norm"
+    head = f"epoch,learning_rate,loss,{names},train_error,test_error\n"
+    for path, distance in zip(paths("a"), (-1.0, -2.0, -4.5), strict=True):
+        file = tmp_path / "runs" / path / "history.csv"
+        file.parent.mkdir(parents=True)
+        file.write_text(f"{head}1,1,1,9,9,9,9,9,50,\n2,1,1,{distance},0.5,-0.25,0.125,12.34,50,40\n")
+    text = mechanics([Group("a", tuple(paths("a"))), Group("none", tuple(paths("b")))], tmp_path, [2])
+    assert text.splitlines()[2:] == ["| a | 3 | 2 | −2.50 | 0.50 | −0.250 | 0.125 | 12.3 |"]

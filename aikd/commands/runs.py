@@ -74,9 +74,12 @@ def _wanted(options: argparse.Namespace) -> dict[str, Any]:
     if options.run:
         from aikd.study.load import load_study
         from aikd.study.resolve import resolve
+        from aikd.study.targets import stranger
 
         study = load_study(options.study)
         run = run_of(study, options.study, options.run)
+        if note := stranger(study, run):
+            say(f"{run.path}: {note}")
         settings = json.loads(json.dumps(resolve(study, run)))
         defaults = {name: getattr(study, name) for name in OPTIONS}
         # As in Snakemake's jobs: with another number the last bits are others.

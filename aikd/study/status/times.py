@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from aikd.study import queries
 from aikd.study.costs.schedule import makespan
 from aikd.study.costs.times import stated
 from aikd.study.costs.work import work
 from aikd.study.schema import Study
 from aikd.study.status.runs import Standing
+from aikd.study.targets import runs_of
 
 FINISHED = ("trained", "done")
 
@@ -81,13 +81,13 @@ def rests(
     """One row for each target.
 
     Args:
-        chosen: target → tables and figures in it.
+        chosen: target → what it is made of, from `targets_of`.
         devices: runs that are trained at once.
     """
     seen = forecast(study, settings, standings)
     found = []
     for target, names in chosen.items():
-        runs = [run.path for run in queries.runs_of(study, names)]
+        runs = [run.path for run in runs_of(study, names)]
         states: dict[str, int] = {}
         for run in runs:
             states[standings[run].state] = states.get(standings[run].state, 0) + 1

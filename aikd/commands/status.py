@@ -155,7 +155,7 @@ def _groups(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _targets(found: dict[str, Any]) -> list[str]:
     targets = found["targets"]
-    rows = [["target", "runs", "done", "running", "stopped", "left to train", "ready"]]
+    rows = [["target", "runs", "done", "running", "stopped", "left", "ready"]]
     for target in targets:
         states = target["states"]
         stopped = sum(states.get(state, 0) for state in ("failed", "interrupted", "stalled?"))
@@ -172,6 +172,12 @@ def _targets(found: dict[str, Any]) -> list[str]:
         one = "no run is in training: times are those of one device"
         many = f"times with {found['training']} at once as now, each target as if it were alone"
         notes.append(many if found["training"] else one)
+    if around := next((target["around"] for target in targets if target["left"] and target["around"]), None):
+        notes.append(f"each run with {duration(around)} to start, predict and calibrate, as those before it")
+    elif any(target["left"] for target in targets):
+        notes.append(
+            "times of training alone: what starts, predicting and calibrating take has not been seen yet"
+        )
     if any(target["left"] is None for target in targets):
         notes.append("unknown: no run has been seen yet that times could follow from")
     if any(target["rough"] for target in targets):
@@ -180,7 +186,7 @@ def _targets(found: dict[str, Any]) -> list[str]:
 
 
 def _ready(found: Mapping[str, Any], left: float | None) -> str:
-    """When a target is trained, by the clock of this machine; empty while nothing runs."""
+    """When a target's runs are done, by the clock of this machine; empty while nothing runs."""
     if not left or not found["training"]:
         return ""
     return time.strftime("%a %d %b %H:%M", time.localtime(found["at"] + left))

@@ -288,7 +288,9 @@ class Workflow:
 
 def no_such_target(name: str, known: Sequence[str]) -> NoReturn:
     """Ends the program with a message that names the nearest of the `known` rules."""
-    raise SystemExit(f"{name}: the study has no such target{nearest(name, known)}; it has: {', '.join(known)}")
+    raise SystemExit(
+        f"{name}: the study has no such target{nearest(name, known)}; it has: {', '.join(known)}"
+    )
 
 
 def code(*patterns: str) -> list[str]:

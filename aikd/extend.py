@@ -1,8 +1,9 @@
 """All that an extension needs: `from aikd.extend import …`. Importing it loads no torch. See docs/extend.md."""
 
 from aikd.methods import Batch, Method, Network, Setup, Step, Targets
+from aikd.methods.own import method
 from aikd.study.catalogue import DataSet, Transform
-from aikd.study.extensions import augmentation, data_set, method, model
+from aikd.study.extensions import augmentation, data_set, model
 from aikd.study.fields import Count, Flag, Fraction, NonNegative, Positive, Section, Whole
 from aikd.study.methods import AIKDSettings, MethodSettings
 

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from aikd.engine.archives import archives_of, wanted_from
 from aikd.errors import UserError
@@ -17,6 +18,7 @@ from aikd.study.claims.binding import claimed_runs
 from aikd.study.costs.memory import memory
 from aikd.study.costs.times import minutes, stated
 from aikd.study.costs.work import work
+from aikd.study.explain import nearest
 from aikd.study.layout import HISTORY, MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS
 from aikd.study.load import check_study
 from aikd.study.resolve import prepared_folder, resolve, resolve_data
@@ -282,6 +284,13 @@ class Workflow:
             stems = [name, name + specs.PUBLISHED] if table and table.published else [name]
             files += [f"{self.results}/{folder}/{stem}.{kind}" for stem in stems for kind in kinds]
         return files
+
+
+def no_such_target(name: str, known: Sequence[str]) -> NoReturn:
+    """Ends the program with a message that names the nearest of the `known` rules."""
+    raise SystemExit(
+        f"{name}: the study has no such target{nearest(name, known)}; it has: {', '.join(known)}"
+    )
 
 
 def code(*patterns: str) -> list[str]:

@@ -25,11 +25,12 @@ import yaml
 from aikd.engine.measuring import measure
 from aikd.engine.sources import prepare
 from aikd.errors import UserError
-from aikd.study.costs.plan import Job, jobs_of, left, targets_of
+from aikd.study.costs.plan import Job, jobs_of, left
 from aikd.study.load import check_study, load_study
 from aikd.study.methods import METHODS
 from aikd.study.resolve import resolve_data
 from aikd.study.schema import Study
+from aikd.study.targets import targets_of
 from benchmarks.networks import DEMO
 from benchmarks.timing import table
 

@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from aikd.cli import main
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
 from aikd.study.schema import Study
-from tests.conftest import DEMO, DIGITS, PAPER, ROOT
+from tests.conftest import DEMO, DIGITS, PAPER, ROOT, changed, parsed
 
 RUN = "digits/preact_resnet18/aikd/omega=0.25/mixup/seed1"
 COMMANDS = [
@@ -62,6 +64,7 @@ def test_check_counts_the_runs_of_each_target(capsys: pytest.CaptureFixture[str]
     counts = {line.split()[0]: int(line.split()[1]) for line in lines if line.endswith("runs")}
     assert counts["all"] == 312
     assert (counts["table_1"], counts["table_2"], counts["table_5"], counts["figure_7"]) == (0, 180, 27, 87)
+    assert 180 < counts["claims"] <= 312
     assert "data.cub200: prepared data in data/cub200/83b79c10c5dd" in lines
     assert shown.err == ""
 
@@ -109,6 +112,48 @@ def test_settings_of_a_run_that_cannot_be_are_refused(
     capsys: pytest.CaptureFixture[str], run: str, words: str
 ) -> None:
     assert words in refused(capsys, "settings", run, "--study", str(DEMO))
+
+
+@pytest.mark.parametrize("when", [None, {"data": ["digits"], "settings": {"weight": 3.0}}])
+def test_settings_are_those_of_the_path_and_what_the_study_would_add_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], when: dict[str, Any] | None
+) -> None:
+    run = "digits/preact_resnet18/cskd/seed0"
+    study = changed(parsed(DEMO), {"methods/cskd": {"when": [when] if when else []}})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert main(["settings", run, "--study", str(tmp_path / "study.yaml")]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["settings"]["weight"] == 1
+    other = "digits/preact_resnet18/cskd/weight=3/seed0"
+    note = f"{run}: no table or figure of the study needs it; of this method on these data it needs {other}\n"
+    assert shown.err == (note if when else "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["settings", "digits/preact_resnet18/aikd/seed0"],
+        ["settings", "digits"],
+        ["why", "digits/preact_resnet18/aikd/seed0"],
+        ["status", "digits/preact_resnet18/aikd/seed0"],
+        ["train", "digits/preact_resnet18/aikd/seed0"],
+        ["export", "digits/preact_resnet18/aikd/seed0", "--to", "no-such-folder"],
+        ["plan", "tabel_2"],
+        ["status", "tabel_2"],
+        ["why", "tabel_2"],
+    ],
+)
+def test_what_the_study_lacks_is_refused_with_its_name_and_how_to_name_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    found = "target" if "tabel_2" in arguments else "data"
+    message = refused(capsys, *arguments)
+    assert message.startswith(f"aikd {arguments[0]}: config.yaml: {found}: found ")
+    assert message.endswith("; for another study: --study FILE\n")
+    message = refused(capsys, *(word.replace("digits", "digit") for word in arguments), "--study", str(DEMO))
+    assert message.startswith(f"aikd {arguments[0]}: {DEMO}: {found}: found ")
+    assert "--study FILE" not in message
 
 
 # The commands that rules call
@@ -203,7 +248,7 @@ def test_the_module_runs_as_a_program_and_passes_its_exit_code_on() -> None:
     failed = python("-m", "aikd", "settings", "non/sense")
     assert failed.returncode == 1
     assert failed.stdout == ""
-    assert failed.stderr.startswith("aikd settings: run 'non/sense': expected ")
+    assert failed.stderr.startswith("aikd settings: config.yaml: run 'non/sense': expected ")
     assert failed.stderr.count("\n") == 1
 
 
@@ -224,7 +269,7 @@ from aikd.workflow import Workflow
 for command in {COMMANDS}:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
         main([command, "--help"])
-with contextlib.redirect_stdout(io.StringIO()):
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     assert main(["check"]) == main(["schema"]) == main(["settings", {RUN!r}, "--study", {str(DEMO)!r}]) == 0
 print([name for name in {HEAVY} if name in sys.modules])
 """

@@ -100,7 +100,8 @@ def test_what_has_to_be_fetched_and_prepared(capsys: pytest.CaptureFixture[str],
 def test_an_unknown_target_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "table_9", "--study", str(DEMO)]) == 1
     assert re.fullmatch(
-        r"aikd plan: target: found \"table_9\".* allowed: table_1, .*, all\n", capsys.readouterr().err
+        rf"aikd plan: {DEMO}: target: found \"table_9\".* allowed: table_1, .*, all\n",
+        capsys.readouterr().err,
     )
 
 

@@ -120,6 +120,7 @@ def test_every_run_and_how_that_is_known(say: Say) -> None:
     assert runs[KILLED]["epoch"] in (2, 3)
     assert runs[DONE]["device"] == "cpu, 1 threads"
     targets = {target["target"]: target for target in found["targets"]}
+    assert targets["claims"]["states"] == {}  # a study without AI-KD can check none
     assert targets["table_3"]["states"] == {"done": 1, "failed": 1, "trained": 1, "waiting": 1}
     assert sum(targets["all"]["states"].values()) == 6
     assert found["training"] == 0
@@ -230,7 +231,42 @@ def test_312_runs_take_half_a_second_and_no_torch(tmp_path: Path) -> None:
         assert float(seconds) < 1.5  # half a second where nothing else runs
 
 
+def test_runs_can_be_asked_for_one_by_one(say: Say) -> None:
+    lines = say("status", DONE, WAITING).splitlines()
+    assert re.fullmatch(r"study small, .*: 2 runs: 1 waiting, 1 done", lines[0])
+    assert [line.split()[:2] for line in lines[3:] if line[0] != " "] == [
+        ["waiting", WAITING],
+        ["done", DONE],
+    ]
+    found = json.loads(say("status", TRAINED, "table_3", "--json"))
+    assert [run["run"] for run in found["runs"]] == [TRAINED]
+    assert [target["target"] for target in found["targets"]] == ["table_3"]
+    other = WAITING.replace("seed1", "seed7")  # which the study can train, though nothing needs it
+    assert _state(say("status", other, "--json"), other) == "waiting"
+
+
 # why
+
+
+def test_without_a_target_each_run_that_would_be_trained_again_has_a_line(say: Say) -> None:
+    head = "study small: of 6 runs {} would be trained again, 4 are not trained yet, {} are up to date\n"
+    assert say("why") == head.format(0, 2)
+    edit("learning_rate: 0.01}", "learning_rate: 0.02, precision: bf16}")
+    changes = 'recipe.learning_rate: 0.01 → 0.02; recipe.precision: "fp32" → "bf16"'
+    superior = "its superior model (net, Baseline, same seed) would be trained again"
+    assert say("why") == head.format(2, 0) + f"{DONE}: {changes}\n{TRAINED}: {changes}; {superior}\n"
+
+
+def test_a_run_that_nothing_needs_is_said_to_be_one(say: Say) -> None:
+    lines = say("why", WAITING.replace("seed1", "seed7")).splitlines()
+    assert lines[1:3] == [
+        "    seed 7 is none of the study's, which has 0, 1",
+        "    it has not been trained yet",
+    ]
+    other = "digits/net/cskd/weight=3/seed1"
+    assert say("why", other).splitlines()[1] == (
+        f"    no table or figure of the study needs it; of this method on these data it needs {WAITING}"
+    )
 
 
 def test_nothing_has_changed(say: Say) -> None:

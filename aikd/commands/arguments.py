@@ -2,12 +2,14 @@
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from aikd.errors import UserError
 
+TARGETS = "tables, figures, claims, or all"
 JSON = "JSON, or @FILE that holds it"
 SETTINGS = "`aikd settings RUN` prints what is meant"
 
@@ -34,7 +36,10 @@ def positive(text: str) -> int:
     return int(text)
 
 
-STUDY = shared("--study", type=Path, default=Path("config.yaml"), help="study file (config.yaml)")
+STUDY_FILE = Path("config.yaml")
+"""The study that is meant where none is named."""
+
+STUDY = shared("--study", type=Path, default=STUDY_FILE, help="study file (config.yaml)")
 RESULTS = shared("--results", type=Path, default=Path("results"), help="the study's results (results)")
 DATA = shared("--data", type=Path, default=Path("data"), help="folder of all prepared data (data)")
 RUN = shared("run", help="path of the run, for example digits/preact_resnet18/aikd/omega=1/seed1")
@@ -61,3 +66,29 @@ def json_object(text: str, hint: str = "") -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f"{shown}: expected a JSON object, found {type(data).__name__}{advice}")
     return data
+
+
+@contextmanager
+def asking(file: Path) -> Iterator[None]:
+    """Within, errors name the study file that was asked; where nobody named one, also how to name another."""
+    try:
+        yield
+    except UserError as error:
+        hint = "; for another study: --study FILE" if file == STUDY_FILE else ""
+        lines = "\n".join(f"{file}: {line}" for line in str(error).splitlines())
+        raise UserError(f"{lines}{hint}") from None
+
+
+def run_of(study: Any, file: Path, path: str) -> Any:
+    """The run of a study in a file that has this path.
+
+    Raises:
+        UserError: it is not the path of a run, or the study has no such data set, or no such model on it.
+    """
+    from aikd.study.check import check_run
+    from aikd.study.run import Run
+
+    with asking(file):
+        run = Run.from_path(path)
+        check_run(study, run)
+    return run

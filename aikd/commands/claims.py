@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from aikd.commands.arguments import JSON, Adder, json_object
+from aikd.commands.arguments import JSON, STUDY_FILE, Adder, json_object
 
 
 def claims(options: argparse.Namespace) -> None:
@@ -30,7 +30,7 @@ def add(command: Adder) -> None:
     """Add the command to the command line."""
     c = command(claims)
     what = c.add_mutually_exclusive_group()
-    what.add_argument("--study", type=Path, default=Path("config.yaml"), help="study file (config.yaml)")
+    what.add_argument("--study", type=Path, default=STUDY_FILE, help="study file (config.yaml)")
     what.add_argument("--spec", help=f"the study itself: {JSON}")
     what.add_argument(
         "--published", action="store_true", help="on the numbers that the paper prints, not on runs"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aikd.commands.arguments import DATA, STUDY, Adder, positive
+from aikd.commands.arguments import DATA, STUDY, TARGETS, Adder, asking, positive
 
 BUSY = 1.3
 """Wall time over CPU time from which others have slowed the measuring down."""
@@ -19,13 +19,15 @@ MANY_HOURS = 10_000
 
 
 def plan(options: argparse.Namespace) -> None:
-    """Say what is left to train for each table and figure, and what it costs: operations, hours, disk, memory."""
+    """Say what is left to train for tables, figures and claims, and what it costs: operations, hours, disk, memory."""
     from aikd.study.architectures import counted_as
     from aikd.study.costs import plan as costs
     from aikd.study.load import load_study
+    from aikd.study.targets import targets_of
 
     study = load_study(options.study)
-    chosen = costs.targets_of(study, options.targets)
+    with asking(options.study):
+        chosen = targets_of(study, options.targets)
     jobs = costs.jobs_of(study)
     names = list(dict.fromkeys(name for names in chosen.values() for name in names))
     tflops: float = options.device_tflops or study.device_tflops
@@ -228,7 +230,7 @@ def _throughput(text: str) -> float:
 def add(command: Adder) -> None:
     """Add the command to the command line."""
     c = command(plan, STUDY, DATA)
-    c.add_argument("targets", nargs="*", metavar="TARGET", help="tables and figures, or all (each, and all)")
+    c.add_argument("targets", nargs="*", metavar="TARGET", help=f"{TARGETS} (each, and all)")
     speed = c.add_mutually_exclusive_group()
     speed.add_argument(
         "--device-tflops",

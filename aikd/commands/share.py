@@ -2,23 +2,27 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aikd.commands.arguments import DATA, RUN, STUDY, TO, Adder, positive, shared
+from aikd.commands.arguments import DATA, RUN, STUDY, TO, Adder, positive, run_of, shared
 from aikd.errors import UserError
 from aikd.messages import say, shown, shown_json
+
+SHOWN = 3
+"""Runs that are named of those left out for one reason."""
 
 TEMPERATURES = ("holdout", "oracle", "crossfit", "none")
 
 
 def export(options: argparse.Namespace) -> None:
     """Write a run's student into a new folder, with all that is needed to use it."""
+    from aikd.engine.exporting import FEW, fitted_on
     from aikd.engine.exporting import export as write
     from aikd.study.load import load_study
-    from aikd.study.run import Run
 
-    study, run = load_study(options.study), Run.from_path(options.run).path
+    study = load_study(options.study)
+    run = run_of(study, options.study, options.run).path
     results = options.results or study.results
     facts = write(study, run, results, options.data, options.to, options.temperature, options.onnx).facts
     scaled = facts.temperature
@@ -27,6 +31,10 @@ def export(options: argparse.Namespace) -> None:
     )
     if scaled.scheme == "none" and options.temperature != "none":
         say(f"{run}: what was fitted is an end of the range and so no temperature; logits are not scaled")
+    if 0 < (images := fitted_on(facts)) < FEW:
+        say(
+            f"{run}: its temperature comes from {images:,} images; from fewer than {FEW} it is easily off by a tenth"
+        )
 
 
 def classify(options: argparse.Namespace) -> None:
@@ -59,8 +67,8 @@ def archive(options: argparse.Namespace) -> None:
         options.study, options.results, options.data, options.to,
         models=options.models, all_predictions=options.predictions == "all",
     )  # fmt: skip
-    for run, why in contents.left_out.items():
-        say(f"left out: {run}: {why}")
+    for line in _left_out(contents.left_out):
+        say(line)
     for name in without_manifest(load_study(options.study), options.data):
         say(f"left out: data.{name}: not prepared here, so a table of data sets will want to prepare it")
     unpacked, packed = sum(file.size for file in contents.files.values()), options.to.stat().st_size
@@ -83,8 +91,11 @@ def unpack(options: argparse.Namespace) -> None:
     )
     if contents.no_predictions:
         say(f"without the predictions of {len(contents.no_predictions):,} of them")
+    complete = [name for name, lacking in contents.targets.items() if not lacking]
     if contents.left_out:
         say(f"{len(contents.left_out):,} runs are not in it, so Snakemake would train them")
+    if lacks := [f"{name} lacks {lacking:,}" for name, lacking in contents.targets.items() if lacking]:
+        say(f"complete without them: {', '.join(complete) or 'nothing'}; not complete: {', '.join(lacks)}")
     if not (options.to / "Snakefile").is_file():
         say(
             f"{options.to}: no checkout of the project (no Snakefile), so nothing can be made of the results there"
@@ -95,7 +106,27 @@ def unpack(options: argparse.Namespace) -> None:
             "from the archive. The next command runs them, and so does `aikd check`: read them first"
         )
     where = "" if options.to == Path() else f" in {options.to}"
-    say(f"all tables and figures{where}: snakemake --cores 2 --configfile {study_file(contents.results)}")
+    what, targets = (
+        ("what is complete", f"{' '.join(complete)} ")
+        if lacks and complete
+        else ("all tables and figures", "")
+    )
+    say(f"{what}{where}: snakemake {targets}--cores 2 --configfile {study_file(contents.results)}")
+
+
+def _left_out(runs: Mapping[str, str]) -> Iterator[str]:
+    """Runs that are not taken, counted by why."""
+    groups: dict[str, list[str]] = {}
+    for run, why in runs.items():
+        groups.setdefault(why, []).append(run)
+    for why, some in groups.items():
+        if len(some) == 1:
+            yield f"left out: {some[0]}: {why}"
+            continue
+        yield f"left out: {len(some):,} runs: {why}"
+        yield from (f"    {run}" for run in some[:SHOWN])
+        if len(some) > SHOWN:
+            yield f"    and {len(some) - SHOWN:,} more"
 
 
 def _images(paths: list[Path]) -> Iterator[Path]:
@@ -106,13 +137,15 @@ def _images(paths: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(
-            file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file()
-        )
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
         visible = [f for f in inside if not any(part.startswith(".") for part in f.relative_to(path).parts)]
-        if not visible:
-            raise UserError(f"{path}: no image in this folder; images end in {', '.join(EXTENSIONS)}")
-        yield from visible
+        images = [file for file in visible if file.suffix.lower() in EXTENSIONS]
+        endings = f"images end in {', '.join(EXTENSIONS)}"
+        if not images:
+            raise UserError(f"{path}: no image in this folder; {endings}")
+        if passed := len(visible) - len(images):
+            say(f"aikd classify: {shown(str(path))}: {passed:,} files passed over by their names; {endings}")
+        yield from images
 
 
 def add(command: Adder) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from aikd.commands.arguments import STUDY, Adder
+from aikd.commands.arguments import STUDY, TARGETS, Adder, asking, run_of
 from aikd.messages import duration
 
 FOLDED = ("trained", "waiting", "done")
@@ -21,20 +21,27 @@ CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 def status(options: argparse.Namespace) -> None:
     """Say where each run of a study stands, and how long each table and figure still takes."""
-    from aikd.study import queries
-    from aikd.study.costs.plan import ALL, targets_of
     from aikd.study.load import load_study
     from aikd.study.resolve import resolve
+    from aikd.study.targets import ALL, results_of, runs_of, targets_of
 
     study = load_study(options.study)
-    chosen = targets_of(study, options.targets)
+    named = [run_of(study, options.study, text) for text in options.targets if "/" in text]
+    wanted = [text for text in options.targets if "/" not in text]
+    with asking(options.study):
+        chosen = {} if named and not wanted else targets_of(study, wanted)
     names = list(dict.fromkeys(name for names in chosen.values() for name in names))
-    settings = {run.path: resolve(study, run) for run in queries.runs_of(study, names)}
-    results = {path for name in names for path in queries.spec(study, name).runs}
-    asked = settings.keys() if ALL in chosen else results  # all_runs.csv is of all
+    settings = {run.path: resolve(study, run) for run in [*named, *runs_of(study, names)]}
+    results = {path for name in names for path in results_of(study, name)}
+    asked = (
+        settings.keys() if ALL in chosen else results | {run.path for run in named}
+    )  # all_runs.csv is of all
+    listed = [run.path for run in named] or list(settings)
+    options.all = options.all or bool(named)
     before: dict[str, float | None] = {}
     while True:
         found = _look(study, chosen, settings, asked, before)
+        found["runs"] = [run for run in found["runs"] if run["run"] in listed]
         _show(found, options)
         finished = all(run["state"] == "done" for run in found["runs"])
         if options.watch is None or finished:
@@ -98,7 +105,7 @@ def _text(found: dict[str, Any], everything: bool) -> str:
         parts += ["", *_runs(listed)]
     if not everything and (folded := [run for run in runs if run["state"] in FOLDED]):
         parts += ["", *_groups(folded)]
-    return "\n".join([*parts, "", *_targets(found)])
+    return "\n".join([*parts, *(["", *_targets(found)] if found["targets"] else [])])
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -148,7 +155,7 @@ def _groups(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _targets(found: dict[str, Any]) -> list[str]:
     targets = found["targets"]
-    rows = [["target", "runs", "done", "running", "stopped", "left to train", "ready"]]
+    rows = [["target", "runs", "done", "running", "stopped", "left", "ready"]]
     for target in targets:
         states = target["states"]
         stopped = sum(states.get(state, 0) for state in ("failed", "interrupted", "stalled?"))
@@ -165,6 +172,12 @@ def _targets(found: dict[str, Any]) -> list[str]:
         one = "no run is in training: times are those of one device"
         many = f"times with {found['training']} at once as now, each target as if it were alone"
         notes.append(many if found["training"] else one)
+    if around := next((target["around"] for target in targets if target["left"] and target["around"]), None):
+        notes.append(f"each run with {duration(around)} to start, predict and calibrate, as those before it")
+    elif any(target["left"] for target in targets):
+        notes.append(
+            "times of training alone: what starts, predicting and calibrating take has not been seen yet"
+        )
     if any(target["left"] is None for target in targets):
         notes.append("unknown: no run has been seen yet that times could follow from")
     if any(target["rough"] for target in targets):
@@ -173,7 +186,7 @@ def _targets(found: dict[str, Any]) -> list[str]:
 
 
 def _ready(found: Mapping[str, Any], left: float | None) -> str:
-    """When a target is trained, by the clock of this machine; empty while nothing runs."""
+    """When a target's runs are done, by the clock of this machine; empty while nothing runs."""
     if not left or not found["training"]:
         return ""
     return time.strftime("%a %d %b %H:%M", time.localtime(found["at"] + left))
@@ -211,7 +224,10 @@ def _seconds(text: str) -> float:
 def add(command: Adder) -> None:
     """Add the command to the command line."""
     c = command(status, STUDY)
-    c.add_argument("targets", nargs="*", metavar="TARGET", help="tables and figures, or all (each, and all)")
+    c.add_argument(
+        "targets", nargs="*", metavar="RUN_OR_TARGET",
+        help=f"paths of runs, which alone are listed then; and {TARGETS} (each, and all)",
+    )  # fmt: skip
     c.add_argument(
         "--watch", nargs="?", type=_seconds, const=10.0, metavar="SECONDS",
         help="look again every so many seconds (10) until all is done",

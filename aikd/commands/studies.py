@@ -5,25 +5,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aikd.commands.arguments import STUDY, Adder, shared
-from aikd.errors import UserError
+from aikd.commands.arguments import STUDY, STUDY_FILE, Adder, asking, run_of, shared
+from aikd.messages import say
 
 
 def check(options: argparse.Namespace) -> None:
     """Check a study file and say what it would train."""
-    from aikd.study import queries
     from aikd.study.extensions import active
     from aikd.study.load import load_study
     from aikd.study.resolve import prepared_folder, resolve_data
+    from aikd.study.targets import ALL, runs_of, targets_of
 
     study = load_study(options.study)
     print(f"{options.study}: study {study.name!r} is valid; results go to {study.results}/")
     for extension in active:
         late = "; it imports torch when it is read, for which every command on the study waits"
         print(f"extension {extension}{late if extension.slow else ''}")
-    for target in queries.targets(study):
-        print(f"{target:12} {len(queries.runs_of(study, queries.outputs_of(study, target))):5} runs")
-    print(f"{'all':12} {len(queries.runs_of(study)):5} distinct runs")
+    for target, names in targets_of(study, []).items():
+        print(f"{target:12} {len(runs_of(study, names)):5} {'distinct ' if target == ALL else ''}runs")
     for name, entry in study.data.items():
         folder = prepared_folder(resolve_data(study, name))
         print(f"data.{name}: prepared data in data/{folder}")
@@ -36,19 +35,17 @@ def check(options: argparse.Namespace) -> None:
 
 def settings(options: argparse.Namespace) -> None:
     """Print the resolved settings of a run, or of a data set: what `aikd train` or `aikd prepare` is given."""
-    from aikd.study.check import check_run
     from aikd.study.load import load_study
     from aikd.study.resolve import resolve
-    from aikd.study.run import Run
+    from aikd.study.targets import stranger
 
     if "/" not in options.run:
         print(json.dumps(data_settings(options.study, options.run)))
         return
-    study, run = load_study(options.study), Run.from_path(options.run)
-    try:
-        check_run(study, run)
-    except UserError as error:
-        raise UserError(f"{options.study}: {error}") from None
+    study = load_study(options.study)
+    run = run_of(study, options.study, options.run)
+    if note := stranger(study, run):
+        say(f"{run.path}: {note}")
     print(json.dumps(resolve(study, run)))
 
 
@@ -71,15 +68,20 @@ def data_settings(file: Path, name: str) -> dict[str, Any]:
 
     study = load_study(file)
     if name not in study.data:
-        allowed(f"{file}: data", name, study.data)
+        with asking(file):
+            allowed("data", name, study.data)
     return resolve_data(study, name)
 
 
 def add(command: Adder) -> None:
     """Add the commands to the command line."""
     command(check).add_argument(
-        "study", nargs="?", type=Path, default=Path("config.yaml"), help="study file (config.yaml)"
+        "study", nargs="?", type=Path, default=STUDY_FILE, help="study file (config.yaml)"
     )
-    what = shared("run", metavar="RUN_OR_DATASET", help="path of a run, or name of a data set")
+    what = shared(
+        "run", metavar="RUN_OR_DATASET",
+        help="name of a data set; or path of a run, which says every setting that is not its method's default: those "
+        "of the study and of its `when` stand in the paths that `aikd status --all` lists, and are not added",
+    )  # fmt: skip
     command(settings, what, STUDY)
     command(schema)

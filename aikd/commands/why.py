@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aikd.commands.arguments import DATA, STUDY, Adder
+from aikd.commands.arguments import DATA, STUDY, STUDY_FILE, TARGETS, Adder, asking, run_of
 
 SHOWN = 3
 """Runs that are named of those with the same reasons."""
@@ -13,32 +13,30 @@ SHOWN = 3
 
 def why(options: argparse.Namespace) -> None:
     """Say why a run, or those of a table or figure, would be trained again: what has changed, from what to what."""
-    from aikd.study import queries
-    from aikd.study.check import check_run
-    from aikd.study.costs.plan import targets_of
     from aikd.study.load import load_study
-    from aikd.study.run import Run
+    from aikd.study.targets import ALL, runs_of, targets_of
     from aikd.study.why import Judge
 
     study = load_study(options.study)
     judge = Judge(study, options.data)
-    if "/" in options.what:
-        run = Run.from_path(options.what)
-        check_run(study, run)
+    if options.what and "/" in options.what:
+        run = run_of(study, options.study, options.what)
         print(
             "\n".join(
                 [*_one(judge.verdict(run), study, run), "", *_snakemake(run.path, study, options.study)]
             )
         )
         return
-    [names] = targets_of(study, [options.what]).values()
-    verdicts = [judge.verdict(run) for run in queries.runs_of(study, names)]
-    print(_many(options.what, verdicts, options.all))
+    with asking(options.study):
+        [names] = targets_of(study, [options.what or ALL]).values()
+    verdicts = [judge.verdict(run) for run in runs_of(study, names)]
+    print(_many(options.what, verdicts, options.all) if options.what else _each(study.name, verdicts))
 
 
 def _one(verdict: Any, study: Any, run: Any) -> list[str]:
     from aikd.study.resolve import resolve
     from aikd.study.status.runs import stand
+    from aikd.study.targets import stranger
 
     texts = [*verdict.reasons, *verdict.remarks]
     if not verdict.reasons:
@@ -50,6 +48,8 @@ def _one(verdict: Any, study: Any, run: Any) -> list[str]:
         last = stand(study.results, resolve(study, run))
         if last.state != "waiting":
             texts.append(f"{last.state} after epoch {last.epoch} of {last.epochs}: {last.error or last.how}")
+    if note := stranger(study, run):
+        texts.insert(0, note)
     return [f"{verdict.run}: {head}", *(f"    {text}" for text in texts)]
 
 
@@ -57,7 +57,7 @@ def _snakemake(run: str, study: Any, file: Path) -> list[str]:
     """Snakemake goes by its own records, which nobody but itself should read."""
     from aikd.study.layout import RUNS, SUMMARY
 
-    option = "" if file == Path("config.yaml") else f" --configfile {file}"
+    option = "" if file == STUDY_FILE else f" --configfile {file}"
     lines = [
         "Snakemake goes by records of its own; what it would do, and why, says",
         f"    snakemake -n {study.results / RUNS / run / SUMMARY}{option}",
@@ -69,14 +69,26 @@ def _snakemake(run: str, study: Any, file: Path) -> list[str]:
     return lines
 
 
-def _many(target: str, verdicts: Sequence[Any], everything: bool) -> str:
+def _sorted(verdicts: Sequence[Any]) -> tuple[str, list[Any], list[Any]]:
+    """How many there are of each kind; those that would be trained again; and those that are not trained yet."""
     again = [v for v in verdicts if v.reasons and v.trained]
     new = [v for v in verdicts if v.reasons and not v.trained]
     fine = len(verdicts) - len(again) - len(new)
-    lines = [
-        f"{target}: of {len(verdicts)} runs {len(again)} would be trained again, {len(new)} are not trained yet, "
+    counts = (
+        f"of {len(verdicts)} runs {len(again)} would be trained again, {len(new)} are not trained yet, "
         f"{fine} are up to date"
-    ]
+    )
+    return counts, again, new
+
+
+def _each(study: str, verdicts: Sequence[Any]) -> str:
+    counts, again, _ = _sorted(verdicts)
+    return "\n".join([f"study {study}: {counts}", *(f"{v.run}: {'; '.join(v.reasons)}" for v in again)])
+
+
+def _many(target: str, verdicts: Sequence[Any], everything: bool) -> str:
+    counts, again, new = _sorted(verdicts)
+    lines = [f"{target}: {counts}"]
     groups: dict[tuple[str, ...], list[str]] = {}
     for verdict in (*again, *new):
         groups.setdefault(verdict.reasons, []).append(verdict.run)
@@ -100,5 +112,8 @@ def _named(runs: Sequence[str], everything: bool) -> list[str]:
 def add(command: Adder) -> None:
     """Add the command to the command line."""
     c = command(why, STUDY, DATA)
-    c.add_argument("what", metavar="RUN_OR_TARGET", help="path of a run, a table or figure, or all")
-    c.add_argument("--all", action="store_true", help="name all runs")
+    c.add_argument(
+        "what", nargs="?", metavar="RUN_OR_TARGET",
+        help=f"path of a run; or one of {TARGETS} (a line for each run that would be trained again)",
+    )  # fmt: skip
+    c.add_argument("--all", action="store_true", help="of a target, name all runs")

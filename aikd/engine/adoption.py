@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from aikd.records import file_digest
-from aikd.study.layout import MODEL, PREDICTIONS
+from aikd.study.layout import HISTORY, MODEL, PREDICTIONS, SUMMARY
 
 LEFT_BEHIND = ".predictions.safetensors"
 
@@ -37,3 +37,10 @@ def forget(folder: Path) -> None:
     """The run's predictions are written, which shows that its results were not lost: remove what is left behind."""
     (folder / LEFT_BEHIND).unlink(missing_ok=True)
     shutil.rmtree(folder / TRAINED, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a training from a run's folder, so that the run is trained from its first epoch; its predictions stay."""
+    for name in (SUMMARY, HISTORY, MODEL):  # without a summary it is unfinished, whatever else is there
+        (folder / name).unlink(missing_ok=True)
+    forget(folder)

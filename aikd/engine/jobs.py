@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from aikd.augment import batch_sizes
-from aikd.engine.adoption import LEFT_BEHIND, forget
+from aikd.engine.adoption import LEFT_BEHIND, discard, forget
 from aikd.engine.attempt import Attempt
 from aikd.engine.compiling import check_compiler
 from aikd.engine.device import choose_device, device_name
@@ -46,6 +46,7 @@ def train(
     compiled: bool = False,
     reporter: Reporter | None = None,
     tensorboard: bool = False,
+    anew: bool = False,
 ) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
 
@@ -66,6 +67,7 @@ def train(
         compiled: whether networks are compiled for the steps of training.
         reporter: is told how far the run is.
         tensorboard: write the history as TensorBoard's files, too, in `tensorboard` within the results.
+        anew: remove the results of an earlier training, and what it left behind, before the first epoch.
 
     Raises:
         UserError: the data or the superior model do not fit the settings, a loss is not finite, or networks are to be
@@ -85,15 +87,13 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     _tidy(folder)
     trainer = Trainer(settings, prepared, superior, device, evaluate_every, compiled)
+    if anew:  # not before it is certain that training can begin
+        discard(folder)
     attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals())
     _train(trainer, attempt, reporter, results / TENSORBOARD / settings["run"] if tensorboard else None)
     if reporter:
         reporter.does("writes its results")
-    model = save_model(folder / MODEL, trainer.student, settings["run"])
-    write_history(folder / HISTORY, trainer.history)
-    # Before the summary, with which the run can be predicted with: that removes what was put aside, and nothing else.
-    attempt.states.put_aside()
-    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
+    _write_results(folder, trainer, attempt, gpu)
     _leave_predictions(folder, trainer, prepared)
 
 
@@ -145,6 +145,14 @@ def _train(trainer: Trainer, attempt: Attempt, reporter: Reporter | None, events
     finally:
         if board:
             board.close()
+
+
+def _write_results(folder: Path, trainer: Trainer, attempt: Attempt, gpu: str | None) -> None:
+    model = save_model(folder / MODEL, trainer.student, trainer.settings["run"])
+    write_history(folder / HISTORY, trainer.history)
+    # Before the summary, with which the run can be predicted with: that removes what was put aside, and nothing else.
+    attempt.states.put_aside()
+    write_json(folder / SUMMARY, _summary(trainer, attempt, gpu) | {"model": model})
 
 
 def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> None:

@@ -15,7 +15,7 @@ from aikd.engine.history import RESERVED, first_not_finite
 from aikd.engine.precision import Precision
 from aikd.engine.store import Prepared
 from aikd.errors import UserError
-from aikd.methods import Batch, Method, Setup, load_method
+from aikd.methods import Batch, Method, Setup, check_first_step, load_method
 from aikd.models import build
 from aikd.optimisers import SGD
 from aikd.streams import Stream, torch_seed
@@ -67,9 +67,9 @@ class Trainer:
         self.history: list[Row] = []
 
     def _method(self, classes: int, superior: nn.Module | None) -> Method:
-        method, settings = load_method(self.settings["method"], self.settings["settings"])
-        batch_size = self.recipe["batch_size"]
-        return method(
+        name, batch_size = self.settings["method"], self.recipe["batch_size"]
+        method, settings = load_method(name, self.settings["settings"])
+        made = method(
             Setup(
                 settings=settings,
                 classes=classes,
@@ -83,6 +83,8 @@ class Trainer:
                 freeze=self.stepping.frozen,
             )
         )
+        check_first_step(made, name, classes)
+        return made
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch follows from, nested in dicts; the tensors are the live ones, not copies."""

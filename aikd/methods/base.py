@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from aikd.errors import UserError
 from aikd.study.methods import METHODS, MethodSettings, method_spec
 
 if TYPE_CHECKING:  # an extension is read, and its classes are made, without torch
@@ -129,12 +128,10 @@ def load_method(name: str, settings: dict[str, Any]) -> tuple[type[Method], Meth
     """The code and the checked settings of a method.
 
     Raises:
-        UserError: there is no such method, or an extension's is none.
+        UserError: there is no such method.
     """
     spec = method_spec(name)
     if own := METHODS.own.get(name):
-        if not (isinstance(own.implementation, type) and issubclass(own.implementation, Method)):
-            raise UserError(f"{own.source.file}: {name} must be a subclass of aikd.extend.Method")
         return own.implementation, spec.check(settings)
     module, _, attribute = spec.implementation.partition(":")
     return getattr(importlib.import_module(module), attribute), spec.check(settings)

@@ -18,8 +18,8 @@ from aikd.study.schema import DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED, TableSpec
 
 RULES = {
-    "all", "all_runs", "calibrate", "claims", "classes", "download", "figure", "paper", "predict", "prepare",
-    "pretrain", "published", "report", "table", "train",
+    "all", "all_runs", "calibrate", "claims", "classes", "download", "figure", "no_such_target", "paper", "predict",
+    "prepare", "pretrain", "published", "report", "table", "train",
 }  # fmt: skip
 """Names that the workflow's rules have already."""
 

@@ -73,6 +73,13 @@ _EXPECTED = {
 }
 
 
+IN_WORDS = {
+    "^[a-z0-9][a-z0-9_]*$": "begin with a lower-case letter or digit, and go on with these and _ only",
+    "^[0-9a-f]{64}$": "be 64 of the digits 0-9 and a-f",
+}
+"""What the schema's patterns ask of a text."""
+
+
 def _line(where: str, model: type[BaseModel], detail: ErrorDetails) -> str:
     names, section = _follow(model, detail["loc"])
     if detail["type"].startswith("union_tag"):
@@ -88,12 +95,15 @@ def _line(where: str, model: type[BaseModel], detail: ErrorDetails) -> str:
         options = re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags", ""))
         tag = context.get("tag", detail["input"])
         return f"{path}: found {show(tag)}{nearest(str(tag), options)}; allowed: {', '.join(options)}"
-    if kind in _EXPECTED:
-        return f"{path}: found {found}, but it should be {_EXPECTED[kind]}"
     if kind == "value_error":
         return f"{path}: {context['error']}"
-    message = detail["msg"].replace("Input should", "it should").replace(" after validation", "")
-    message = message[0].lower() + message[1:]
+    if kind in _EXPECTED:
+        message = f"it should be {_EXPECTED[kind]}"
+    elif words := IN_WORDS.get(context.get("pattern", "")):
+        message = f"it should {words}"
+    else:
+        message = detail["msg"].replace("Input should", "it should").replace(" after validation", "")
+        message = message[0].lower() + message[1:]
     return f"{path}: found {found}, but {message}"
 
 

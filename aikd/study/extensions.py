@@ -5,6 +5,7 @@ it. What it adds holds until the next study is read. What was made or received i
 and data/, and no file of another kind.
 """
 
+import inspect
 import re
 import sys
 import traceback
@@ -22,7 +23,7 @@ from aikd.study.catalogue import DATA_SETS, DataSet
 from aikd.study.explain import explaining, located, show
 from aikd.study.fields import NAME, Scalar, Section, flatten
 from aikd.study.identity import identity
-from aikd.study.methods import METHODS, MethodSettings, MethodSpec
+from aikd.study.methods import METHODS
 from aikd.study.registry import Own, Registry, Source
 
 REGISTRIES: tuple[Registry[Any], ...] = (METHODS, ARCHITECTURES, AUGMENTATIONS, DATA_SETS)
@@ -50,23 +51,6 @@ active: list["Extension"] = []
 """Those of the study that was read last."""
 
 
-def method(
-    name: str, *, label: str | None = None, settings: type[MethodSettings] = MethodSettings
-) -> Callable[[Thing], Thing]:
-    """Adds a training method: decorates a subclass of `aikd.methods.Method`.
-
-    Args:
-        name: in the study, and in the paths of its runs.
-        label: in tables and figures, unless the study has another; none: the name.
-        settings: the class of its settings, each with a default.
-
-    Raises:
-        UserError: the name is not a plain one, or a setting has no default that a run's path can hold.
-    """
-    _check_settings(name, settings, MethodSettings)
-    return _adds(METHODS, name, MethodSpec(label or name, settings))
-
-
 def model(
     name: str, *, settings: type[Section] = Section, like: str | Mapping[str, Any] | None = None
 ) -> Callable[[Thing], Thing]:
@@ -84,11 +68,12 @@ def model(
     Raises:
         UserError: the name is not a plain one, a setting has no default, or `like` names no built-in network.
     """
-    _check_settings(name, settings, Section)
+    check_settings(name, settings, Section)
     counted = {"architecture": like} if isinstance(like, str) else dict(like or {})
     if counted and counted.get("architecture") not in ARCHITECTURES.built_in:
         raise UserError(f"{name}: like: found {like!r}, allowed: {', '.join(sorted(ARCHITECTURES.built_in))}")
-    return _adds(ARCHITECTURES, name, ModelSpec(settings=settings, like=counted))
+    takes = _takes("classes", "channels", "settings")
+    return adds(ARCHITECTURES, name, ModelSpec(settings=settings, like=counted), takes)
 
 
 def augmentation(name: str, *, settings: type[Section] = Section) -> Callable[[Thing], Thing]:
@@ -105,8 +90,8 @@ def augmentation(name: str, *, settings: type[Section] = Section) -> Callable[[T
     Raises:
         UserError: the name is not a plain one, or a setting has no default.
     """
-    _check_settings(name, settings, Section)
-    return _adds(AUGMENTATIONS, name, settings)
+    check_settings(name, settings, Section)
+    return adds(AUGMENTATIONS, name, settings, _takes("images", "rng", "settings"))
 
 
 def data_set(name: str, facts: DataSet) -> Callable[[Thing], Thing]:
@@ -123,10 +108,20 @@ def data_set(name: str, facts: DataSet) -> Callable[[Thing], Thing]:
     """
     if facts.stored_side is not None:
         raise UserError(f"{name}: stored_side has no meaning here; arrays are stored as they are")
-    return _adds(DATA_SETS, name, facts)
+    return adds(DATA_SETS, name, facts, _takes())
 
 
-def _adds(registry: Registry[Any], name: str, spec: Any) -> Callable[[Thing], Thing]:
+def adds(
+    registry: Registry[Any], name: str, spec: Any, check: Callable[[Any], None]
+) -> Callable[[Thing], Thing]:
+    """Adds what it decorates to those of its kind, for whoever reads the file.
+
+    Args:
+        check: refuses what training could not call.
+
+    Raises:
+        UserError: the name is not a plain one, or taken.
+    """
     if not NAME.fullmatch(name):
         raise UserError(f"found the name {name!r}; allowed are lower-case letters, digits and _")
     if name in registry.built_in or any(
@@ -135,18 +130,49 @@ def _adds(registry: Registry[Any], name: str, spec: Any) -> Callable[[Thing], Th
         raise UserError(f"{name}: there is a {registry.kind} of this name already; choose another")
 
     def add(thing: Thing) -> Thing:
+        check(thing)
         _added.append(_Added(registry, name, spec, thing))
         return thing
 
     return add
 
 
-def _check_settings(name: str, settings: type[Section], base: type[Section]) -> None:
-    """Refuse settings that runs could not be named after."""
+def _takes(*wanted: str) -> Callable[[Any], None]:
+    return lambda function: check_takes(getattr(function, "__name__", repr(function)), function, wanted)
+
+
+def check_takes(where: str, function: Any, wanted: Sequence[str]) -> None:
+    """Refuse what cannot be called with these arguments, given by position.
+
+    Raises:
+        UserError: it takes others, or is no function; begins with `where`.
+    """
+    if not callable(function):
+        raise UserError(
+            f"{where} must be a function of ({', '.join(wanted)}), found {type(function).__name__}"
+        )
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of what is not written in Python nobody knows
+        return
+    try:
+        signature.bind(*wanted)
+    except TypeError:
+        found = ", ".join(signature.parameters)
+        raise UserError(f"{where} must take ({', '.join(wanted)}), found ({found})") from None
+
+
+def check_settings(name: str, settings: type[Section], base: type[Section]) -> None:
+    """Refuse settings that runs could not be named after, or of which a default is not allowed.
+
+    Raises:
+        UserError: names the setting.
+    """
     if not (isinstance(settings, type) and issubclass(settings, base)):
         raise UserError(f"{name}: settings must be a subclass of {base.__name__}, found {settings!r}")
-    with explaining(f"{name}: the defaults of its settings", settings):
+    with explaining(f"{name}: the defaults of {settings.__name__}", settings):
         defaults = settings()
+        settings.model_validate(defaults.model_dump(warnings=False))  # pydantic takes defaults as they are
     for key, value in flatten(defaults.model_dump()).items():
         if not isinstance(value, Scalar | None):
             raise UserError(

@@ -19,5 +19,8 @@ STATES = ".state"
 LOGS = "logs"
 """Folder of what the workflow's jobs said, within the results: `<rule>/<run>.log`."""
 
+BENCHMARKS = "benchmarks"
+"""Folder of what the workflow's jobs took, by Snakemake's clock, within the results: `<rule>/<run>.jsonl`."""
+
 TENSORBOARD = "tensorboard"
 """Folder of TensorBoard's files within the results, where the study asks for them; a run's own path follows."""

@@ -137,11 +137,15 @@ def test_usage_says_what_is_required_and_what_excludes_what() -> None:
     }
     assert "aikd check [STUDY]" in usages
     assert "aikd settings RUN_OR_DATASET [--study STUDY]" in usages
+    [predict] = [usage for usage in usages if usage.startswith("aikd predict")]
+    assert predict.startswith("aikd predict RUN [--")
+    [table] = [usage for usage in usages if usage.startswith("aikd table")]
+    assert " --spec SPEC" in table
+    assert "[--spec" not in table
     [prepare] = [usage for usage in usages if usage.startswith("aikd prepare")]
     assert prepare.startswith("aikd prepare (DATASET | --settings SETTINGS) [--")
     [train] = [usage for usage in usages if usage.startswith("aikd train")]
-    assert " --settings SETTINGS" in train
-    assert "[--settings" not in train
+    assert train.startswith("aikd train (RUN | --settings SETTINGS) [--")
 
 
 # paper.md

@@ -19,6 +19,7 @@ from aikd.study.schema import Study
 from tests.conftest import DIGITS, DIGITS_SETTINGS
 from tests.engine import resuming
 from tests.engine.archive_server import Server, serving
+from tests.engine.exports import Trained, trained
 
 torch.set_num_threads(1)
 
@@ -124,3 +125,26 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A local server of archives, torn down after the test."""
     with serving(monkeypatch) as running:
         yield running
+
+
+# Exports
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIKD_DEVICE", "cpu")
+        return trained(tmp_path_factory.mktemp("photographs"), "photographs", holdout_per_class=2)
+
+
+@pytest.fixture(scope="session")
+def folder(photographs: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export, not to be changed."""
+    target = tmp_path_factory.mktemp("exports") / "cats"
+    photographs.export(target)
+    return target
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "cats"))

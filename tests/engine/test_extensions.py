@@ -65,9 +65,6 @@ class Taken(Method):
     def step(self, student, batch):
         logits = student(batch.images)
         return Step(logits.mean(), logits, {"epoch": logits.mean()})
-
-@method("none")
-def none(setup): ...
 """
 MODELS = """
 from aikd.extend import Count, Fraction, Section, model
@@ -325,7 +322,6 @@ def test_runs_of_other_code_do_not_stand_side_by_side(own: Own, tiny: Path, tmp_
         ({"model": "headless"}, "models.py: headless: the last linear layer must have 10 outputs.*none in the Conv2d"),
         ({"model": "narrow"}, "models.py: narrow: the last linear layer must have 10 outputs.*found one of 7"),
         ({"model": "nothing"}, "models.py: nothing: .*found none in the NoneType"),
-        ({"method": "none"}, "methods.py: none must be a subclass of aikd.extend.Method"),
         ({"method": "taken"}, "digits/plain/taken/seed0: the method logs epoch; history.csv has a column of this"),
         ({"augmentation": "crop"}, r"augmentations.py: crop returned \[8, 3, 7, 8\]; expected are images of shape"),
     ],

@@ -253,7 +253,7 @@ BROKEN = {
     METHOD.replace('"mine"', '"aikd"'): "extensions.0: method.py:9: aikd: there is a method of this name already;",
     METHOD.replace('"mine"', '"My own"'): "extensions.0: method.py:9: found the name 'My own'; allowed are lower-",
     METHOD.replace("Fraction = 0.1", "Fraction"): (
-        "extensions.0: method.py:9: mine: the defaults of its settings.epsilon: missing, and required"
+        "extensions.0: method.py:9: mine: the defaults of Settings.epsilon: missing, and required"
     ),
     METHOD.replace("Fraction = 0.1", "list = [1]"): (
         "extensions.0: method.py:9: mine: the default of epsilon is [1]; allowed: a number, text, true, false or none"

@@ -1,13 +1,17 @@
 """Every mistake in a study gets one line: the key with its full path, what was found, what is allowed."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 import yaml
 
+from aikd.engine.sharing.contents import Contents
 from aikd.errors import UserError
+from aikd.study.explain import IN_WORDS
 from aikd.study.load import check_study
+from aikd.study.schema import Study
 from tests.conftest import GONE, PAPER, changed, parsed
 
 # What is changed in the paper's study (`gone`: the key is taken away), and what the message then is (…: anything).
@@ -133,8 +137,8 @@ threads = 0 → threads: found 0, but it should be greater than or equal to 1
 evaluate_every = 1.5 → evaluate_every: found 1.5, but it should be a whole number
 
 # Names become folders
-name = ../x → name: found "../x", but string should match pattern '^[a-z0-9][a-z0-9_]*$'
-tables/Table 2 = {kind: datasets} → tables.Table 2: found "Table 2", but string should match pattern…
+name = ../x → name: found "../x", but it should begin with a lower-case letter or digit, and go on with these and _ only
+tables/Table 2 = {kind: datasets} → tables.Table 2: found "Table 2", but it should begin with a lower-case letter…
 
 # Missing
 name = gone → name: missing, and required
@@ -229,3 +233,10 @@ def test_every_mistake_that_the_schema_can_see_is_named_at_once() -> None:
 def test_a_study_that_is_no_mapping_is_refused(data: Any) -> None:
     with pytest.raises(UserError, match="a study is a mapping of keys, found"):
         check_study(data)
+
+
+def test_every_pattern_that_a_text_must_match_has_words() -> None:
+    schemas = json.dumps([model.model_json_schema() for model in (Study, Contents)])
+    patterns = set(re.findall(r'"pattern": "(.+?)"', schemas))
+    assert len(patterns) == 2
+    assert patterns <= IN_WORDS.keys()

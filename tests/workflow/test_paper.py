@@ -80,3 +80,23 @@ def test_an_unknown_run_is_one_message(fresh: Project) -> None:
     assert done.returncode != 0
     assert "omgea" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("options", [["-n"], ["--summary"], []])
+def test_an_unknown_target_is_one_message_with_the_nearest_name(fresh: Project, options: list[str]) -> None:
+    done = fresh.snakemake("table_44", *options, study=None)
+    assert done.returncode != 0
+    said = [line for line in done.stdout.splitlines() if line.startswith("table_44: ")]
+    assert len(said) == 1, done.stdout
+    assert said[0].startswith("table_44: the study has no such target (did you mean 'table_4'?); it has: ")
+    assert "Traceback" not in done.stdout
+    assert "MissingRuleException" not in done.stdout
+    names = said[0].partition("it has: ")[2].split(", ")
+    assert {"all", "claims", "report", "learning_curves", "prepare_cub200", "figure_7", "table_2"} <= {*names}
+    assert not {"train", "predict", "table"} & {*names}  # of which a name alone does not say what
+
+
+def test_rules_can_be_listed_without_a_target(fresh: Project) -> None:
+    done = fresh.snakemake("--list-rules", study=None)
+    assert done.returncode == 0, done.stdout
+    assert "table_2" in done.stdout

@@ -132,3 +132,21 @@ def test_a_study_edited_half_way_never_mixes_old_runs_with_new_ones(project: Pro
     assert settings["recipe"]["learning_rate"] == 0.2
     planned = project.planned("table_3")
     assert (planned["pretrain"], planned["train"]) == (1, 1)
+
+
+def test_by_hand_a_finished_run_is_left_alone_and_snakemake_trains_it_where_it_decides_to(
+    project: Project,
+) -> None:
+    folder = project.root / f"results/tiny/runs/{RUN}"
+    settings = questions(project, "tiny.yaml").settings_of(RUN)
+    by_hand = ("train", "--settings", settings, "--results", "results/tiny")
+    words = f"{RUN}: finished, with these settings and data; --again trains it again\n"
+    before = (folder / "train.json").read_bytes()
+    assert aikd(project, *by_hand) == (0, words)
+    model = f"results/tiny/runs/{RUN}/model.safetensors"
+    done = project.snakemake(model, "--force", "--resources", "gpu=2")
+    assert done.returncode == 0, done.stdout
+    log = (project.root / f"results/tiny/logs/train/{RUN}.log").read_text()
+    assert log.count("\nepoch ") == 2
+    assert (folder / "train.json").read_bytes() != before
+    assert aikd(project, *by_hand) == (0, words)

@@ -3,7 +3,7 @@
 import sys
 
 from aikd.errors import UserError
-from aikd.workflow import Workflow, code
+from aikd.workflow import Workflow, code, no_such_target
 
 try:
     w = Workflow(config)
@@ -21,3 +21,16 @@ wildcard_constraints:
     run=r"[^.].*/seed\d+",
     archive=r"\w[\w.-]*",
     name=r"[a-z0-9_]+",
+
+
+rule no_such_target:
+    """A word that is the name of no rule, which Snakemake takes for a file: all files of the workflow lie in folders."""
+    input:
+        lambda wildcards: no_such_target(
+            wildcards.word,
+            [rule.name for rule in workflow.rules if not rule.has_wildcards()],
+        ),
+    output:
+        "{word}",
+    wildcard_constraints:
+        word=r"[^/]+",

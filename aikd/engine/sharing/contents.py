@@ -52,6 +52,8 @@ class Contents(Section):
     left_out: dict[str, str]
     """Runs of the study that are not there, and why."""
     files: dict[str, Packed]
+    targets: dict[Name, Whole] = {}
+    """Tables, figures and what else can be asked for and shows runs: how many of these are not there."""
     no_predictions: list[str] = []
     """Runs of those that are there whose predictions were left behind, as was wanted."""
 

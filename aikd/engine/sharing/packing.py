@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from aikd.study.resolve import prepared_folder, resolve, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
 from aikd.study.specs import TsneSpec
+from aikd.study.targets import ALL, results_of, targets_of
 
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 LEVEL = 4
@@ -117,10 +118,21 @@ def pack(
     parcel.files[RECORDS] = _json(read_records(root, outputs))
     contents = Contents(
         format=FORMAT, study=study.name, results=place, runs=there, wanted=len(runs), left_out=left_out,
-        files=parcel.facts(), no_predictions=[run for run in there if run not in drawn],
+        files=parcel.facts(), targets=_lacking(study, left_out),
+        no_predictions=[run for run in there if run not in drawn],
     )  # fmt: skip
     _write(parcel, contents, target)
     return contents
+
+
+def _lacking(study: Study, left_out: Mapping[str, str]) -> dict[str, int]:
+    """Targets of a study that show runs, and how many of these are left out."""
+    shown = {
+        target: {path for name in names for path in results_of(study, name)}
+        for target, names in targets_of(study, []).items()
+    }
+    shown[ALL] = {run.path for run in queries.runs_of(study)}  # the file of all runs has superior models, too
+    return {target: len(runs & left_out.keys()) for target, runs in shown.items() if runs}
 
 
 def unfinished(study: Study, results: Path, run: str, model: bool) -> str | None:

@@ -14,13 +14,10 @@ from aikd.study.costs.memory import memory
 from aikd.study.costs.schedule import chains, makespan
 from aikd.study.costs.times import Speed, stated
 from aikd.study.costs.work import Work, work
-from aikd.study.explain import allowed
 from aikd.study.layout import METRICS, MODEL, RUNS, SUMMARY
 from aikd.study.resolve import resolve
 from aikd.study.schema import Study
-
-ALL = "all"
-TOGETHER = "together"
+from aikd.study.targets import CLAIMS, runs_of
 
 Speeds = Callable[[dict[str, Any], Work], Speed]
 """How fast the device runs a run, from its resolved settings and its work."""
@@ -39,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """A table, a figure, or several: all that is counted from `flops` on is of the runs left."""
+    """A table, a figure, the claims, or several: all that is counted from `flops` on is of the runs left."""
 
     target: str
     runs: int
@@ -63,26 +60,6 @@ class Row:
     """Hours on as many devices as there are."""
     chain: float
     """Hours of the longest chain: with any number of devices it does not go faster."""
-
-
-def targets_of(study: Study, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """Target → names of the tables and figures in it. None wanted: every target, and `all`; several: `together`, too.
-
-    Raises:
-        UserError: the study has no such target.
-    """
-    known = [*queries.targets(study), ALL]
-    for name in wanted:
-        if name not in known:
-            allowed("target", name, known)
-    everything = [*study.tables, *study.figures]
-    chosen = {
-        name: everything if name == ALL else queries.outputs_of(study, name)
-        for name in dict.fromkeys(wanted or known)
-    }
-    if len(wanted) > 1 and ALL not in wanted:
-        chosen[TOGETHER] = list(dict.fromkeys(name for names in chosen.values() for name in names))
-    return chosen
 
 
 def jobs_of(study: Study) -> dict[str, Job]:
@@ -109,8 +86,8 @@ def is_done(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def left(study: Study, names: Sequence[str], jobs: Mapping[str, Job]) -> list[Job]:
-    """Runs that the named tables and figures still need."""
-    return [job for run in queries.runs_of(study, names) if not (job := jobs[run.path]).done]
+    """Runs that the named tables and figures, or the claims, still need."""
+    return [job for run in runs_of(study, names) if not (job := jobs[run.path]).done]
 
 
 def stated_speeds(tflops: float) -> Speeds:
@@ -124,33 +101,39 @@ def rows(
     """One row for each target: what it needs, and what is left of it.
 
     Args:
-        chosen: target → tables and figures in it, from `targets_of`.
+        chosen: target → what it is made of, from `targets_of`.
         jobs: the study's runs, from `jobs_of`.
         speeds: of one device.
         devices: how many of them train at once.
     """
+    asked = [name for names in chosen.values() for name in names]
+    outputs = [*study.tables, *study.figures]
     needed = {
-        name: [run.path for run in queries.runs_of(study, [name])] for name in (*study.tables, *study.figures)
+        name: [run.path for run in runs_of(study, [name])] for name in dict.fromkeys([*outputs, *asked])
     }
-    wanted = {path for names in chosen.values() for name in names for path in needed[name]}
+    # The claims have no runs of their own: they show those of tables and figures.
+    uses = Counter(path for name in outputs for path in needed[name])
+    wanted = {path for name in asked for path in needed[name]}
     to_do = {path: job for path, job in jobs.items() if path in wanted and not job.done}
     speed = {path: speeds(job.settings, job.work) for path, job in to_do.items()}
     seconds = {
         path: (speed[path].training(job.work), speed[path].overhead(job.work)) for path, job in to_do.items()
     }
-    return [_row(target, names, needed, jobs, seconds, devices) for target, names in chosen.items()]
+    return [
+        _row(target, [path for name in names for path in needed[name]], uses, jobs, seconds, devices)
+        for target, names in chosen.items()
+    ]
 
 
 def _row(
     target: str,
-    names: list[str],
-    needed: Mapping[str, list[str]],
+    needed: Sequence[str],
+    uses: Mapping[str, int],
     jobs: Mapping[str, Job],
     seconds: Mapping[str, tuple[float, float]],
     devices: int,
 ) -> Row:
-    runs = dict.fromkeys(path for name in names for path in needed[name])
-    uses = Counter(path for paths in needed.values() for path in paths)
+    runs = dict.fromkeys(needed)
     shared = [path for path in runs if uses[path] > 1]
     to_do = {path: jobs[path] for path in runs if not jobs[path].done}
     times = {path: seconds[path][0] for path in to_do}
@@ -174,11 +157,10 @@ def _row(
 
 
 def data_sets(study: Study, names: Sequence[str], jobs: Mapping[str, Job]) -> list[str]:
-    """Data sets that tables and figures need: of the runs left, and those that a table lists."""
+    """Data sets that tables, figures and claims need: of the runs left, and those that a table lists."""
     found: dict[str, None] = {}
     for name in names:
-        spec = queries.spec(study, name)
-        if isinstance(spec, specs.DataSetsSpec):
+        if name != CLAIMS and isinstance(spec := queries.spec(study, name), specs.DataSetsSpec):
             found |= dict.fromkeys(row.dataset for row in spec.rows)
         else:
             found |= dict.fromkeys(job.settings["data"]["name"] for job in left(study, [name], jobs))

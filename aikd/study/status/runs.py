@@ -11,7 +11,7 @@ from aikd.errors import UserError
 from aikd.files import read_json
 from aikd.progress import Progress, settings_digest
 from aikd.records import difference, saved_epochs
-from aikd.study.layout import LOGS, METRICS, MODEL, PROGRESS, RUNS, STATES, SUMMARY
+from aikd.study.layout import BENCHMARKS, LOGS, METRICS, MODEL, PROGRESS, RUNS, STATES, SUMMARY
 from aikd.study.status.signs import life
 
 State = Literal["failed", "interrupted", "stalled?", "running", "trained", "waiting", "done"]
@@ -45,6 +45,8 @@ class Standing:
     """Seconds until it is trained, as it says itself."""
     whole: float | None = None
     """Seconds of the whole training, all attempts together: measured once it is over, before at its last pace."""
+    around: float | None = None
+    """Seconds of its jobs beside training, once they are done: to start, to predict, to calibrate."""
     device: str | None = None
     process: str | None = None
     """Which process trains it, and where."""
@@ -126,7 +128,7 @@ def _trained(results: Path, settings: dict[str, Any], summary: Mapping[str, Any]
     with suppress(UserError):
         metrics = read_json(folder / METRICS)
         if metrics.get("model") == summary.get("model") or "model" not in summary:
-            return found
+            return replace(found, around=_around(results, run, summary))
     for command in ("predict", "calibrate"):
         log = results / LOGS / command / f"{run}.log"
         if (said := _last_words(log, command)) and _newer(log, folder / SUMMARY):
@@ -134,6 +136,23 @@ def _trained(results: Path, settings: dict[str, Any], summary: Mapping[str, Any]
                 found, state="failed", how=f"its log ends so ({command})", error=said, log=str(log)
             )
     return replace(found, state="trained", how=f"{SUMMARY} is there, {METRICS} not yet")
+
+
+def _around(results: Path, run: str, summary: Mapping[str, Any]) -> float | None:
+    """What Snakemake's jobs for a run took beside its training; None where they did not make it in one go."""
+    took = [_took(results / BENCHMARKS / rule / f"{run}.jsonl") for rule in ("train", "predict", "calibrate")]
+    training, known = summary.get("seconds"), [seconds for seconds in took if seconds is not None]
+    if summary.get("resumed_at") or not isinstance(training, int | float) or len(known) < len(took):
+        return None
+    around = sum(known) - training
+    return around if around > 0 else None  # else a record is not of this training
+
+
+def _took(benchmark: Path) -> float | None:
+    try:
+        return float(json.loads(benchmark.read_text(encoding="utf-8").splitlines()[-1])["s"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _stopped(results: Path, settings: dict[str, Any], progress: Progress | None, how: str) -> Standing | None:

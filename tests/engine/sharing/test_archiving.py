@@ -127,6 +127,51 @@ def test_a_run_that_is_not_finished_is_left_out_and_named(
     assert not [name for name in members(tmp_path / "a.tar") if PSKD in name]
 
 
+def test_runs_left_out_for_one_reason_are_counted_and_the_first_named(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = home.study.read_text().replace("seeds: [0]", "seeds: [0, 1, 2]")
+    home.study.write_text(study)
+    home.file(PSKD, "metrics.json").unlink()
+    monkeypatch.chdir(home.root)
+    assert main(["archive", "--study", "mine.yaml", "--to", str(tmp_path / "a.tar")]) == 0
+    others = [f"digits/net/{method}/seed{seed}" for method in ("baseline", "pskd") for seed in (1, 2)]
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        "left out: 4 runs: not trained",
+        *(f"    {run}" for run in others[:3]),
+        "    and 1 more",
+        f"left out: {PSKD}: lacks metrics.json",
+    ]
+
+
+def test_an_archive_says_which_targets_it_makes(home: Home, tmp_path: Path) -> None:
+    whole = packed(home, tmp_path / "a.tar")
+    assert whole.targets == {"table_2": 0, "figure_6": 0, "all": 0}
+    home.file(PSKD, "metrics.json").unlink()
+    part = packed(home, tmp_path / "b.tar")
+    assert part.targets == {"table_2": 1, "figure_6": 0, "all": 1}
+
+
+def test_what_can_be_made_without_the_runs_left_out_is_named(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, names = "--cores 2 --configfile results/shared/study.yaml", ("whole", "part")
+    packed(home, tmp_path / "whole.tar")
+    home.file(PSKD, "metrics.json").unlink()
+    packed(home, tmp_path / "part.tar")
+    said = {}
+    for name in names:
+        assert main(["unpack", str(tmp_path / f"{name}.tar"), "--to", str(tmp_path / name)]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        said[name] = [line for line in lines[1:] if "no checkout" not in line]
+    assert said["whole"] == [f"all tables and figures in {tmp_path}/whole: snakemake {study}"]
+    assert said["part"] == [
+        "1 runs are not in it, so Snakemake would train them",
+        "complete without them: figure_6; not complete: all lacks 1, table_2 lacks 1",
+        f"what is complete in {tmp_path}/part: snakemake figure_6 {study}",
+    ]
+
+
 def test_a_run_that_is_not_as_the_study_says_is_left_out(home: Home, tmp_path: Path) -> None:
     home.study.write_text(
         home.study.read_text().replace("pskd: {}", "pskd: {}").replace("0.1, mile", "0.2, mile")

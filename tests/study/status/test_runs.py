@@ -61,6 +61,28 @@ def test_a_run_is_trained_and_then_done(tmp_path: Path, settings: dict[str, Any]
     assert look(tmp_path, settings).state == "done"
 
 
+def test_what_jobs_took_beside_training_is_known_of_runs_done_in_one_go(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    trained(tmp_path, settings)
+    put(tmp_path, "metrics.json", {"model": "a"})
+    assert look(tmp_path, settings).around is None
+    for rule, seconds in (("train", 62.5), ("predict", 1.25), ("calibrate", 2.0)):
+        path = tmp_path / "benchmarks" / rule / f"{RUN}.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"s": seconds, "h:m:s": "0:01:00"}) + "\n")
+    assert look(tmp_path, settings).around == 5.75  # 2.5 s to start, as training took 60, and the two others
+    summary = {"settings": settings, "model": "a", "seconds": 60.0}
+    put(tmp_path, "train.json", summary | {"resumed_at": [3]})
+    assert look(tmp_path, settings).around is None
+    put(tmp_path, "train.json", summary | {"seconds": 70.0})  # trained again by hand
+    assert look(tmp_path, settings).around is None
+    put(tmp_path, "train.json", summary)
+    for damage in ("", "{", "[]", '{"s": null}'):
+        path.write_text(damage)
+        assert look(tmp_path, settings).around is None
+
+
 def test_results_of_other_settings_are_none(tmp_path: Path, settings: dict[str, Any]) -> None:
     trained(tmp_path, settings | {"seed": 7})
     found = look(tmp_path, settings)

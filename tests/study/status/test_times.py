@@ -91,6 +91,27 @@ def test_a_run_to_be_taken_up_has_only_the_epochs_left_that_are_not_saved(
     assert found.seconds[f"{NET}/baseline/seed2"] == pytest.approx(0.2 * 3 * base)
 
 
+def test_what_runs_took_beside_training_comes_to_each_that_is_left(
+    demo: Study, settings: dict[str, Any]
+) -> None:
+    base = planned(demo, settings[f"{NET}/baseline/seed0"])
+    seen = standings(
+        settings,
+        net__baseline__seed0={"state": "done", "whole": base, "around": 5.0},
+        net__baseline__seed1={"state": "done", "whole": base, "around": 7.0},
+        net__baseline__seed2={"state": "running", "whole": base, "left": 3.0},
+        net__cskd__seed0={"state": "done", "whole": base},  # by hand
+    )
+    found = forecast(demo, settings, seen)
+    assert found.around == 6
+    assert found.seconds[f"{NET}/baseline/seed1"] == 0
+    assert found.seconds[f"{NET}/baseline/seed2"] == 9
+    run = f"{NET}/cskd/seed1"
+    assert found.seconds[run] == pytest.approx(planned(demo, settings[run]) + 6)
+    [rest] = rests(demo, {"table_4": ["table_4"]}, settings, seen, 1)
+    assert rest.around == 6
+
+
 def test_a_target_waits_for_superior_models_and_has_so_many_devices(
     demo: Study, settings: dict[str, Any]
 ) -> None:

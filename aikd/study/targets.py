@@ -1,0 +1,61 @@
+"""What can be asked for by name: tables, figures, the claims and all of it, and the runs behind each."""
+
+from collections.abc import Iterable, Sequence
+
+from aikd.study import queries
+from aikd.study.claims.binding import claimed_runs
+from aikd.study.explain import allowed
+from aikd.study.run import Run
+from aikd.study.schema import Study
+
+ALL = "all"
+CLAIMS = "claims"
+TOGETHER = "together"
+
+
+def targets_of(study: Study, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """Target → what it is made of: names of tables and figures, or the claims. None wanted: every target, and `all`;
+    several: `together`, too.
+
+    Raises:
+        UserError: the study has no such target.
+    """
+    known = [*queries.targets(study), CLAIMS, ALL]
+    for name in wanted:
+        if name not in known:
+            allowed("target", name, known)
+    parts = {ALL: [*study.tables, *study.figures], CLAIMS: [CLAIMS]}
+    chosen = {
+        name: parts.get(name) or queries.outputs_of(study, name) for name in dict.fromkeys(wanted or known)
+    }
+    if len(wanted) > 1 and ALL not in wanted:
+        chosen[TOGETHER] = list(dict.fromkeys(name for names in chosen.values() for name in names))
+    return chosen
+
+
+def results_of(study: Study, name: str) -> list[str]:
+    """Paths of the runs whose results a table, a figure or the claims show."""
+    return claimed_runs(study) if name == CLAIMS else queries.spec(study, name).runs
+
+
+def runs_of(study: Study, names: Iterable[str]) -> list[Run]:
+    """Every training run that these need, superior models included, each once."""
+    paths = dict.fromkeys(path for name in names for path in results_of(study, name))
+    return queries.superior_models(study, [Run.from_path(path) for path in paths])
+
+
+def stranger(study: Study, run: Run) -> str | None:
+    """What to know of a run that the study can train, but that nothing in it needs; None for those that it needs."""
+    own = queries.runs_of(study)
+    if run in own:
+        return None
+    if run.seed not in study.seeds:
+        return f"seed {run.seed} is none of the study's, which has {', '.join(map(str, study.seeds))}"
+    alike = [other.path for other in own if _kind(other) == _kind(run)]
+    more = ", …" if len(alike) > 3 else ""
+    has = f"; of this method on these data it needs {', '.join(alike[:3])}{more}" if alike else ""
+    return f"no table or figure of the study needs it{has}"
+
+
+def _kind(run: Run) -> tuple[str, str, str, int]:
+    return run.dataset, run.model, run.method, run.seed

@@ -1,0 +1,155 @@
+"""Methods of one's own that cannot be trained with: each is one line that names file and class."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aikd.cli import main
+from aikd.engine.training import Trainer
+from aikd.errors import UserError
+from aikd.study import extensions
+from aikd.study.load import check_study
+from aikd.study.resolve import resolve
+from aikd.study.run import Run
+from tests.engine.resuming import RECIPE, trainer
+from tests.engine.test_extensions import SIZES
+
+METHOD = """
+from aikd.extend import Fraction, Method, MethodSettings, Step, method
+
+class Settings(MethodSettings):
+    epsilon: Fraction = 0.1
+
+@method("mine", settings=Settings)
+class Mine(Method):
+    def step(self, student, batch):
+        logits = student(batch.images)
+        loss = logits.square().mean()
+        return Step(loss, logits, {"square": loss})
+"""
+STUDY = {
+    "name": "test",
+    "extensions": ["mine.py"],
+    "recipe": RECIPE,
+    "data": {"digits": {"models": ["plain"]}},
+    "models": {"plain": {"label": "Plain", "architecture": "preact_resnet18"} | SIZES},
+    "methods": {"baseline": {}, "mine": {}},
+}
+
+
+@pytest.fixture(autouse=True)
+def none_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+    extensions.activate([])
+
+
+def written(*changes: tuple[str, str]) -> None:
+    text = METHOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    Path("mine.py").write_text(text)
+
+
+# Seen when the file is read
+
+
+STEP = "    def step("
+SIGNATURE = "step(self, student, batch)"
+DEFAULTS = "mine: the defaults of Settings.epsilon: found"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (SIGNATURE, "stepp(self, student, batch)", f"Mine must have {SIGNATURE}; it has stepp"),
+        ("class Mine(Method)", "class Mine", "Mine must be a subclass of aikd.extend.Method"),
+        ("class Mine(Method):", "def mine(setup):", "mine must be a subclass of aikd.extend.Method"),
+        (SIGNATURE, "step(self, batch)", "Mine.step must take (self, student, batch), found (self, batch)"),
+        (SIGNATURE, "step(self, student, batch, x)", "Mine.step must take (self, student, batch), found (self, st"),
+        (STEP, f"    @staticmethod\n{STEP}", "Mine.step must take (student, batch), found (self, student, batch)"),
+        (STEP, f"    end_epoch = 3\n{STEP}", "Mine.end_epoch must be a function of (self, student), found int"),
+        (STEP, f"    def begin_epoch(self): ...\n{STEP}", "Mine.begin_epoch must take (self, epoch), found (self)"),
+        (STEP, f"    def __init__(self): ...\n{STEP}", "Mine.__init__ must take (self, setup), found (self)"),
+        ("= 0.1", "= 7.0", f"{DEFAULTS} 7.0, but it should be less than or equal to 1"),
+        ("= 0.1", "= 'low'", f'{DEFAULTS} "low", but it should be a number'),
+    ],
+)  # fmt: skip
+def test_what_training_could_not_call_is_refused_by_check(
+    capsys: pytest.CaptureFixture[str], old: str, new: str, expected: str
+) -> None:
+    written((old, new))
+    Path("own.yaml").write_text(str(STUDY).replace("'", '"'))
+    assert main(["check", "own.yaml"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert re.match(r"aikd check: own.yaml: extensions.0: mine.py:7: ", said), said
+    assert expected in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("step(self, student, batch)", "step(self, student, batch, scale=1)"),
+        ("step(self, student, batch)", "step(self, network, images)"),
+        ("step(self, student, batch):", "step(*given):\n        self, student, batch = given"),
+    ],
+)
+def test_other_names_and_further_defaults_are_allowed(old: str, new: str) -> None:
+    written((old, new))
+    check_study(STUDY)
+
+
+def test_functions_of_other_kinds_are_looked_at_too() -> None:
+    Path("mine.py").write_text(
+        "from aikd.extend import model\n@model('net')\ndef net(classes, settings): ...\n"
+    )
+    with pytest.raises(UserError) as error:
+        extensions.activate(["mine.py"])
+    assert str(error.value) == (
+        "extensions.0: mine.py:2: net must take (classes, channels, settings), found (classes, settings)"
+    )
+
+
+# Seen in the first step
+
+
+def own(data: Path) -> Trainer:
+    settings = resolve(check_study(STUDY), Run("digits", "plain", "mine"))
+    return trainer(settings, data)
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ("loss, logits, {}", "must return Step(loss, logits, terms), returned tuple"),
+        ("None", "must return Step(loss, logits, terms), returned NoneType"),
+        ("Step(loss.item(), logits, {})", "loss must be a scalar tensor, found float"),
+        ("Step(logits.mean(1), logits, {})", "loss must be a scalar tensor, found a tensor of shape [8]"),
+        ("Step(loss.detach(), logits, {})", "loss has no gradient; it must follow from what"),
+        ("Step(loss, logits[:, 1:], {})", "logits must be a tensor of shape [8, 10], found a tensor of shape [8, 9]"),
+        ("Step(loss, logits, [loss])", "terms must be a dict of scalar tensors, found list"),
+        ("Step(loss, logits, {'a': 1.0})", "terms['a'] must be a scalar tensor by its name, found float"),
+    ],
+)  # fmt: skip
+def test_what_is_no_step_is_refused_in_the_first_one(tiny: Path, returned: str, expected: str) -> None:
+    written(('return Step(loss, logits, {"square": loss})', f"return {returned}"))
+    with pytest.raises(UserError) as error:
+        own(tiny).run(lambda row: None)
+    between = " " if expected.startswith("must return") else ": "
+    assert str(error.value).startswith(f"mine.py: Mine.step{between}{expected}")
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_later_steps_are_called_as_they_are(tiny: Path) -> None:
+    written()
+    made = own(tiny)
+    step: Any = made.method.step
+    assert step.__name__ == "first"
+    made.epoch(0)
+    assert made.method.step.__func__ is type(made.method).step  # type: ignore[attr-defined]

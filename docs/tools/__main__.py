@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import commands, excerpts, reference
+from docs.tools import commands, excerpts, ledger, reference
 
 PAGES = Path(__file__).parents[1]
 KINDS: dict[str, Callable[[str], str]] = {
     "code": excerpts.excerpt,
     "reference": reference.part,
     "commands": commands.part,
+    "ledger": ledger.part,
 }
 """What a part is made by, given what follows the colon."""
 
@@ -35,10 +36,13 @@ def filled(page: str) -> str:
 def main() -> None:
     """Fill every page."""
     for path in sorted(PAGES.glob("*.md")):
-        old = path.read_text(encoding="utf-8")
-        if (new := filled(old)) != old:
-            path.write_text(new, encoding="utf-8")
-            print(f"docs: {path.name} is written anew", file=sys.stderr)
+        _write(path, filled(path.read_text(encoding="utf-8")))
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+        print(f"docs: {path.name} is written anew", file=sys.stderr)
 
 
 if __name__ == "__main__":

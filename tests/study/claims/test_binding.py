@@ -213,3 +213,30 @@ def test_methods_of_the_study_s_own_are_set_beside_ai_kd_and_the_baseline() -> N
     )
     assert isinstance(contrast.plus[0], Slot)
     assert contrast.low == 0
+
+
+def test_methods_of_one_s_own_are_compared_on_every_model_also_on_two_of_one_network() -> None:
+    own = {"method": "aikd", "label": "Mine", "settings": {"critic.input": "probabilities"}}
+    wide = {"label": "Wide", "architecture": "preact_resnet18", "width": 16, "blocks": [1, 1, 1, 1]}
+    changes = {"methods/mine": own, "models/wide": wide, "data/digits/models": ["preact_resnet18", "wide"]}
+    data = changed(parsed(DEMO), changes | {"figures": {}})
+    found = {name: b for name, b in bounds(check_study(data)).items() if name.startswith("own.")}
+    names = [f"own.mine.{rival}.digits.{n}" for n in ("resnet18", "wide") for rival in ("aikd", "baseline")]
+    assert list(found) == names
+    assert {bound.missing for bound in found.values()} == {()}
+    bound = found["own.mine.baseline.digits.wide"]
+    assert {path.split("/")[1] for path in bound.runs} == {"wide"}
+    assert bound.text.endswith("than Baseline on Digits (10 epochs) with Wide (width 16, blocks 1-1-1-1).")
+
+
+def test_top_5_errors_of_few_classes_are_not_compared() -> None:
+    few = {"counts": {"classes": 5, "train": 400, "test": 100}, "accept_other": True}
+    data = changed(parsed(PAPER), {f"data/cifar100/{key}": value for key, value in few.items()})
+    found = bounds(check_study(data))
+    assert found["losses_best.top5_error"].missing == ("Top-5 error is always 0 with 5 classes",)
+    assert found["losses_best.top1_error"].missing == ()
+
+
+def test_one_of_something_is_no_plural() -> None:
+    changes = {"data__cifar100__images_per_class": 1, "recipe__epochs": 1, "recipe__milestones": []}
+    assert "(1 image a class, 1 epoch)" in paper_with(**changes)["top1_best.cifar100.resnet18"].text

@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/*.md anew. usage: python -m docs.tools
+"""Writes the generated parts of docs/*.md, and pictures of terminals, anew. usage: python -m docs.tools
 
 They stand between two comments, such as `<!-- code: aikd.methods.losses:soften -->` and
 `<!-- end of code: aikd.methods.losses:soften -->`: so that they can be read on GitHub, and a test compares them.
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import commands, excerpts, ledger, reference
+from docs.tools import commands, excerpts, ledger, reference, terminal
 
 PAGES = Path(__file__).parents[1]
 KINDS: dict[str, Callable[[str], str]] = {
@@ -34,9 +34,11 @@ def filled(page: str) -> str:
 
 
 def main() -> None:
-    """Fill every page."""
+    """Fill every page, draw every picture."""
     for path in sorted(PAGES.glob("*.md")):
         _write(path, filled(path.read_text(encoding="utf-8")))
+    for path, drawn in terminal.pictures().items():
+        _write(path, drawn)
 
 
 def _write(path: Path, text: str) -> None:

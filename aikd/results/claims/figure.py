@@ -162,7 +162,8 @@ def _draw_legend(figure: Figure, found: Sequence[Finding], height: float) -> Non
         )
         for name, (colour, marker) in LOOKS.items()
     ]
-    handles += [Line2D([], [], linewidth=0.4, label="published", color=PUBLISHED, **DIAMOND)]
+    if any(finding.published for finding in found if finding.estimate):
+        handles += [Line2D([], [], linewidth=0.4, label="published", color=PUBLISHED, **DIAMOND)]
     handles += [Patch(color=CLAIMED, linewidth=0, label="where the claim has it")]
     elsewhere = any(f.printed and f.bound.scope in ("reduced", "other") for f in found)
     title = "Effect that decides each claim, mean over seeds with its 95 % interval"

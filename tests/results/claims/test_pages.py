@@ -211,6 +211,7 @@ def test_where_nothing_can_be_checked_a_text_says_so_and_no_figure(tmp_path: Pat
 
 def test_the_figure_says_what_is_corrected_and_what_is_not(figure: Figure) -> None:
     [legend] = figure.legends
+    assert "published" in [text.get_text() for text in legend.get_texts()]
     assert (
         "Intervals are not corrected for the number of claims; verdicts are" in legend.get_title().get_text()
     )
@@ -233,7 +234,10 @@ def test_names_of_claims_have_room_before_their_panels(figure: Figure) -> None:
 
 def test_long_names_of_a_study_s_own_have_room_too(folder: Any) -> None:
     found = ledger(with_own("Mine, which has a long name", folder), folder.results)
-    assert room(drawn(found)) > 0
+    figure = drawn(found)
+    assert room(figure) > 0
+    [legend] = figure.legends  # of digits the paper has published nothing
+    assert "published" not in [text.get_text() for text in legend.get_texts()]
 
 
 def with_own(label: str, folder: Any) -> Study:

@@ -7,7 +7,6 @@ import pytest
 
 from aikd.study import queries, specs
 from aikd.study.claims.binding import Bound, bind, claimed_runs
-from aikd.study.claims.claim import Slot
 from aikd.study.load import check_study
 from aikd.study.schema import Study
 from tests.conftest import DEMO, GONE, PAPER, ROOT, changed, parsed
@@ -199,34 +198,6 @@ def test_a_method_with_other_settings_than_those_that_the_paper_varies_is_anothe
 def test_a_method_under_the_paper_s_name_that_is_another_one_is_missing() -> None:
     found = paper_with(methods__pskd={"method": "baseline"})
     assert found["top1_best.cifar100.resnet18"].missing == ("no PS-KD",)
-
-
-def test_methods_of_the_study_s_own_are_set_beside_ai_kd_and_the_baseline() -> None:
-    own = {"method": "aikd", "label": "Mine", "settings": {"critic.input": "probabilities"}}
-    found = {name: b for name, b in paper_with(methods__mine=own).items() if name.startswith("own.")}
-    assert len(found) == 2 * 6 * 2
-    bound = found["own.mine.aikd.cifar100.densenet121"]
-    assert bound.text == "Mine has a lower Top-1 error than AI-KD on CIFAR-100 with DenseNet-121."
-    [contrast] = bound.contrasts
-    assert bound.cells[contrast.minus[0]].paths[0] == (
-        "cifar100/densenet121_3x3/aikd/critic.input=%22probabilities%22/seed0".replace("%22", "")
-    )
-    assert isinstance(contrast.plus[0], Slot)
-    assert contrast.low == 0
-
-
-def test_methods_of_one_s_own_are_compared_on_every_model_also_on_two_of_one_network() -> None:
-    own = {"method": "aikd", "label": "Mine", "settings": {"critic.input": "probabilities"}}
-    wide = {"label": "Wide", "architecture": "preact_resnet18", "width": 16, "blocks": [1, 1, 1, 1]}
-    changes = {"methods/mine": own, "models/wide": wide, "data/digits/models": ["preact_resnet18", "wide"]}
-    data = changed(parsed(DEMO), changes | {"figures": {}})
-    found = {name: b for name, b in bounds(check_study(data)).items() if name.startswith("own.")}
-    names = [f"own.mine.{rival}.digits.{n}" for n in ("resnet18", "wide") for rival in ("aikd", "baseline")]
-    assert list(found) == names
-    assert {bound.missing for bound in found.values()} == {()}
-    bound = found["own.mine.baseline.digits.wide"]
-    assert {path.split("/")[1] for path in bound.runs} == {"wide"}
-    assert bound.text.endswith("than Baseline on Digits (10 epochs) with Wide (width 16, blocks 1-1-1-1).")
 
 
 def test_top_5_errors_of_few_classes_are_not_compared() -> None:

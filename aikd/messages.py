@@ -68,6 +68,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:,.1f} days"
 
 
+def plural(number: int, noun: str) -> str:
+    """The noun as it stands behind a number: `seed` behind 1, else `seeds`."""
+    return noun if number == 1 else f"{noun}s"
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: `1 seed`, `3 seeds`."""
+    return f"{number:,} {plural(number, noun)}"
+
+
 def drop_rest(stream: TextIO) -> None:
     """At the end: drop what is still in the buffer of a stream that does not take it.
 

@@ -257,13 +257,19 @@ class Workflow:
                 entry["settings"] = dict(differing)
         return json.dumps(study)
 
+    @cached_property
+    def claimed_runs(self) -> list[str]:
+        """Paths of the runs that the paper's claims are checked on."""
+        return claimed_runs(self.study)
+
     def claimed(self, wildcards: Any) -> list[str]:
         """The files that the paper's claims are checked on."""
-        return self.metrics(claimed_runs(self.study))
+        return self.metrics(self.claimed_runs)
 
     def claims_files(self) -> list[str]:
-        """The files that say which of the paper's claims hold."""
-        figures = [f"{self.results}/figures/claims.{kind}" for kind in ("pdf", "png")]
+        """The files that say which of the paper's claims hold. Where none can be checked, nothing is drawn."""
+        kinds = ("pdf", "png") if self.claimed_runs else ()
+        figures = [f"{self.results}/figures/claims.{kind}" for kind in kinds]
         return [f"{self.results}/claims.csv", f"{self.results}/claims.md", *figures]
 
     def learning_targets(self) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aikd.results.claims.pages import write_claims
 from aikd.results.report.page import write_report
 from tests.browser import Page, installed
 from tests.results.report_study import fill, small
@@ -41,12 +42,16 @@ DRAWN = """[...document.querySelectorAll('svg polyline, svg circle, svg path')].
   getComputedStyle(e).stroke === 'none' && getComputedStyle(e).fill === 'none').length"""
 
 
+BOXES = "[...document.querySelectorAll('figure .wide')].map(box => box.getBoundingClientRect().right)"
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a study that seems to have run."""
     root = tmp_path_factory.mktemp("page")
     study = small()
     fill(study, root / "results", root / "data")
+    write_claims(study, root / "results", root / "results")
     write_report(study, root / "results", root / "data", root / "results/report.html")
     return root / "results/report.html"
 
@@ -63,11 +68,12 @@ def test_all_pictures_are_there_and_nothing_else_is_asked_for(page: Page, report
     page.open(report)
     page.run(OPEN)
     pictures = page.run(PICTURES)
-    assert len(pictures) == 5
+    assert len(pictures) == 5 + 1  # and the claims
     for natural, shown, text in pictures:
         assert natural > 300, text
-        assert 0 < shown <= width
-        assert "Digits" in text
+        assert shown > 0
+        assert "Digits" in text or text.startswith("Claims.")
+    assert max(page.run(BOXES)) <= width
     assert page.requests == [report.as_uri()]
     assert page.complaints == []
 
@@ -85,6 +91,26 @@ def test_a_phone_scrolls_the_page_in_one_direction_only(page: Page, report: Path
         "document.querySelectorAll('.wide table').length"
     )
     assert page.run("parseFloat(getComputedStyle(document.querySelector('main p')).fontSize)") >= 16
+
+
+def test_small_print_of_figures_is_not_made_smaller_on_a_phone(page: Page, report: Path) -> None:
+    """Letters of 5.5 points, the smallest in the claims' figure, are at least 9 pixels high; it scrolls in its box."""
+    page.look(360)
+    page.open(report)
+    widths = page.run(
+        "[...document.images].map(image => [image.closest('figure').id, image.getBoundingClientRect().width])"
+    )
+    inches = page.run("document.querySelector('#claims_figure img').naturalWidth") / 300
+    pixels = dict(widths)["claims_figure"] / inches
+    assert 5.5 / 72 * pixels >= 9
+    assert page.run("(b => b.scrollWidth > b.clientWidth)(document.querySelector('#claims_figure .wide'))")
+    verdict, claim = page.run(
+        "(document.querySelectorAll('details').forEach(d => d.open = true),"
+        "[...document.querySelectorAll('.wide td.words')].filter(c => c.closest('details')).slice(0, 1).flatMap(c =>"
+        "[c.parentElement.querySelector('th').getBoundingClientRect().left, c.getBoundingClientRect().right]))"
+    )
+    assert verdict >= 0
+    assert claim <= 360  # verdict and claim are read without scrolling
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

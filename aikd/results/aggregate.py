@@ -11,6 +11,7 @@ import pandas as pd
 
 from aikd.errors import UserError
 from aikd.files import write_together
+from aikd.messages import plural
 from aikd.metrics import ReliabilityBins
 from aikd.records import read_metrics, read_summary, same_training
 from aikd.study.layout import METRICS, RUNS, SUMMARY
@@ -107,7 +108,7 @@ def seeds_text(counts: Sequence[int], planned: int) -> str:
     low, high = min(counts), max(counts)
     n = f"{low}" if low == high else f"{low}–{high}"
     of = "" if low == planned else f" of {planned}"
-    return f"n = {n}{of} seed{'' if planned == 1 else 's'}"
+    return f"n = {n}{of} {plural(planned, 'seed')}"
 
 
 def all_runs(results: Path, paths: Sequence[str]) -> pd.DataFrame:

@@ -9,19 +9,27 @@ import pandas as pd
 from aikd.errors import UserError
 from aikd.records import same_training
 from aikd.results import published
-from aikd.results.aggregate import summarise
 from aikd.results.intervals import confidence_interval, welch_p
 from aikd.results.origins import with_origins
 from aikd.results.published import Experiment, Published
-from aikd.results.sheet import MISSING, Line, Printed, Sheet
-from aikd.results.tables import COUNTS, Entry, Seeds, mean_text, prepared, sentence, write_forms
+from aikd.results.sheet import MISSING, Line, Printed, Sheet, signed_notes
+from aikd.results.tables import (
+    COUNTS,
+    Entry,
+    Seeds,
+    entry_of,
+    few_classes_note,
+    mean_text,
+    prepared,
+    sentence,
+    write_forms,
+)
 from aikd.results.text import setting_label, signed
 from aikd.study.catalogue import FAMILIES
 from aikd.study.metrics import METRICS
 from aikd.study.run import Run
 from aikd.study.specs import PUBLISHED, Cell, DataSetsSpec, Row, TableSpec, TableSpecs
 
-SYMBOLS = "†‡§¶‖"
 COLUMNS = ("Ours", "Published", "Difference", "95 % interval", "Within", "p")
 LEGEND = (
     "Published: over three runs. Difference: ours − published, in the metric's own unit. Interval: of our mean, by "
@@ -109,7 +117,7 @@ def pairs(spec: TableSpec, results: Path) -> list[Pair]:
         return known.get(Experiment.of(run, families.get(run.model, ""), cell.metric, cell.scheme))
 
     return [
-        Pair(row, column, Entry(row.cells[i], summarise(row.cells[i], results)), theirs(row.cells[i]))
+        Pair(row, column, entry_of(spec, row.cells[i], results), theirs(row.cells[i]))
         for block in dict.fromkeys(row.block for row in spec.rows)
         for i, column in enumerate(spec.columns)
         for row in spec.rows
@@ -151,6 +159,7 @@ def _sheet(spec: TableSpec, found: Sequence[Pair], part: int) -> Sheet:
         seeds.sentence,
         LEGEND if part == 1 else "",
         f"{sum(judged)} of {len(judged)} published means lie within our interval." if judged else "",
+        few_classes_note(spec) if part == 1 else "",
         "A dash marks a number that is missing or was not published." if dashes else "",
     ]
     name = spec.name + PUBLISHED + (f"_{part}" if part > 1 else "")
@@ -162,8 +171,7 @@ def _sheet(spec: TableSpec, found: Sequence[Pair], part: int) -> Sheet:
 def footnotes(found: Iterable[Published | None]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The mark of each note, and all notes as printed: those of single numbers with their marks, then remarks."""
     present = [number for number in found if number]
-    notes = dict.fromkeys(number.note for number in present if number.note)
-    marks = {note: SYMBOLS[i % len(SYMBOLS)] * (i // len(SYMBOLS) + 1) for i, note in enumerate(notes)}
+    marks = signed_notes(number.note for number in present if number.note)
     remarks = dict.fromkeys(remark for number in present for remark in number.remarks)
     return marks, (*(f"{mark} {note}" for note, mark in marks.items()), *remarks)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from aikd.results import text
 
 MISSING = "--"
+SYMBOLS = "†‡§¶‖"
+"""Signs of footnotes, in order; then doubled."""
 NARROW = 65
 """Characters in small type that fit into one column of a two-column page."""
 ROOMY = 115
@@ -63,6 +65,12 @@ def _common(left: Sequence[str], right: Sequence[str]) -> int:
     """Length of the longest common start."""
     differ = (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
     return next(differ, min(len(left), len(right)))
+
+
+def signed_notes(notes: Iterable[str]) -> dict[str, str]:
+    """Distinct notes in order, each with the sign of its footnote."""
+    distinct = dict.fromkeys(notes)
+    return {note: SYMBOLS[i % len(SYMBOLS)] * (i // len(SYMBOLS) + 1) for i, note in enumerate(distinct)}
 
 
 def to_latex(sheet: Sheet) -> str:

@@ -16,7 +16,7 @@ from aikd.results.origins import with_origins
 from aikd.results.sheet import MISSING, Line, Printed, Sheet, to_latex, to_markdown
 from aikd.results.text import setting_label
 from aikd.study.layout import MANIFEST
-from aikd.study.metrics import METRICS
+from aikd.study.metrics import METRICS, TOP, TOP_ERRORS
 from aikd.study.specs import Cell, DataSetsSpec, TableSpec, TableSpecs
 
 COUNTS = {"classes": "Classes", "train": "Train", "test": "Valid"}
@@ -126,9 +126,26 @@ class Seeds:
         return f"{lead} {seeds_text(self.counts, self.planned)}{fewer}."
 
 
+def says_nothing(spec: TableSpec, cell: Cell) -> bool:
+    """Whether a cell would be 0 whatever its runs say: a Top-5 error of few classes."""
+    few = {name for name, _ in spec.few_classes}
+    return cell.metric in TOP_ERRORS and any(path.partition("/")[0] in few for path in cell.paths)
+
+
+def entry_of(spec: TableSpec, cell: Cell, results: Path) -> Entry:
+    """An unranked entry; without a result where its runs have none, or could say nothing."""
+    return Entry(cell, None if says_nothing(spec, cell) else summarise(cell, results))
+
+
+def few_classes_note(spec: TableSpec) -> str:
+    """What a caption says of Top-5 errors that are not shown."""
+    labels = ", ".join(label for _, label in spec.few_classes)
+    return f"No Top-5 error of {labels}: among {TOP} classes or fewer it is always 0." if labels else ""
+
+
 def fill(spec: TableSpec, results: Path) -> list[list[Entry]]:
     """The entries of every row, ranked by their printed means among those of the same block and column."""
-    grid = [[Entry(cell, summarise(cell, results)) for cell in row.cells] for row in spec.rows]
+    grid = [[entry_of(spec, cell, results) for cell in row.cells] for row in spec.rows]
     for block in dict.fromkeys(row.block for row in spec.rows):
         rows = [entries for entries, row in zip(grid, spec.rows, strict=True) if row.block == block]
         for column in range(len(spec.columns)):
@@ -145,6 +162,7 @@ def numbers(spec: TableSpec, results: Path) -> tuple[Sheet, pd.DataFrame]:
     """The printed table, and one record a cell."""
     grid = fill(spec, results)
     entries = [entry for row in grid for entry in row]
+    awaited = [entry for entry in entries if not says_nothing(spec, entry.cell)]
     seeds = Seeds.of(entries)
     lines = [
         Line(row.header, row.block, tuple(map(seeds.printed, cells)))
@@ -152,9 +170,10 @@ def numbers(spec: TableSpec, results: Path) -> tuple[Sheet, pd.DataFrame]:
     ]
     sentences = [
         sentence(spec.caption),
-        seeds.sentence,
+        seeds.sentence if awaited else "",
         "Best in bold, second best underlined." if any(entry.rank for entry in entries) else "",
-        "A dash marks a missing result." if 0 < len(seeds.counts) < len(entries) else "",
+        few_classes_note(spec),
+        "A dash marks a missing result." if 0 < len(seeds.counts) < len(awaited) else "",
     ]
     headers = tuple(map(setting_label, spec.headers))
     sheet = Sheet(spec.name, " ".join(filter(None, sentences)), headers, spec.columns, tuple(lines))

@@ -31,5 +31,15 @@ METRICS: dict[MetricName, Metric] = {
     "holdout_top5_error": Metric("Top-5 error, held out (%)", 2, "low"),
 }
 
+TOP = 5
+"""Guesses of which one must be right, in a Top-5 error."""
+TOP_ERRORS: frozenset[MetricName] = frozenset({"top5_error", "holdout_top5_error"})
+
+
+def always_zero(metric: MetricName, classes: int) -> bool:
+    """Whether a metric is 0 whatever a network says: five guesses cannot miss among five classes."""
+    return metric in TOP_ERRORS and classes <= TOP
+
+
 HELD_OUT: frozenset[MetricName] = frozenset({"holdout_top1_error", "holdout_top5_error"})
 """Errors on training images that the study held out, for choices that must not be made on the test set."""

@@ -6,7 +6,7 @@ from typing import Any
 from aikd.study import outputs, specs
 from aikd.study.fields import Scalar, flatten, unflatten
 from aikd.study.methods import MethodSpec, method_spec
-from aikd.study.metrics import METRICS, MetricName, Scheme
+from aikd.study.metrics import METRICS, MetricName, Scheme, always_zero
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import STANDARD, Run
 from aikd.study.schema import Study
@@ -177,7 +177,7 @@ def _comparison(study: Study, name: str, t: outputs.ComparisonTable) -> specs.Ta
     columns = tuple(study.dataset(d).label for d in data)
     return specs.TableSpec(
         name, t.caption, ("Metric", "Model", "Method"), columns, tuple(rows),
-        "Dataset", t.published, _architectures(study, t),
+        "Dataset", t.published, _architectures(study, t), _few_classes(study, data, t.metrics),
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _ablation(study: Study, name: str, t: outputs.AblationTable) -> specs.TableS
     columns = tuple(metric_label(metric) for metric in t.metrics)
     return specs.TableSpec(
         name, t.caption, tuple(t.settings) or ("Method",), columns, tuple(rows),
-        "Metric", t.published, _architectures(study, t),
+        "Metric", t.published, _architectures(study, t), _few_classes(study, [t.data], t.metrics),
     )  # fmt: skip
 
 
@@ -205,6 +205,18 @@ def _architectures(
         return ()
     whole = {name: m for name, m in study.models.items() if not (m.width or m.growth or m.blocks)}
     return tuple((name, model.architecture or name) for name, model in whole.items())
+
+
+def _few_classes(
+    study: Study, data: Sequence[str], metrics: Sequence[MetricName]
+) -> tuple[tuple[str, str], ...]:
+    """The data sets on which one of the metrics is always 0, with their labels."""
+    sets = {name: study.dataset(name) for name in data}
+    return tuple(
+        (name, known.label)
+        for name, known in sets.items()
+        if any(always_zero(metric, known.classes) for metric in metrics)
+    )
 
 
 def _reliability(study: Study, name: str, f: outputs.ReliabilityFigure) -> specs.ReliabilitySpec:

@@ -64,6 +64,8 @@ class TableSpec(Spec):
     """The table of the paper that it remakes."""
     architectures: tuple[tuple[str, str], ...] = ()
     """Models of the study that are the paper's networks, with their architectures; empty unless `published`."""
+    few_classes: tuple[tuple[str, str], ...] = ()
+    """Data sets of so few classes that a Top-5 error says nothing, with their labels; empty where none is asked for."""
 
 
 @dataclass(frozen=True)

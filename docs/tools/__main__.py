@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/*.md anew. usage: python -m docs.tools
+"""Writes the generated parts of docs/*.md, and pictures of terminals, anew. usage: python -m docs.tools
 
 They stand between two comments, such as `<!-- code: aikd.methods.losses:soften -->` and
 `<!-- end of code: aikd.methods.losses:soften -->`: so that they can be read on GitHub, and a test compares them.
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.tools import commands, evidence, excerpts, reference
+from docs.tools import commands, evidence, excerpts, ledger, reference, terminal
 
 PAGES = Path(__file__).parents[1]
 KINDS: dict[str, Callable[[str], str]] = {
@@ -17,6 +17,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "reference": reference.part,
     "commands": commands.part,
     "evidence": evidence.part,
+    "ledger": ledger.part,
 }
 """What a part is made by, given what follows the colon."""
 
@@ -34,12 +35,17 @@ def filled(page: str) -> str:
 
 
 def main() -> None:
-    """Fill every page."""
+    """Fill every page, draw every picture."""
     for path in sorted(PAGES.glob("*.md")):
-        old = path.read_text(encoding="utf-8")
-        if (new := filled(old)) != old:
-            path.write_text(new, encoding="utf-8")
-            print(f"docs: {path.name} is written anew", file=sys.stderr)
+        _write(path, filled(path.read_text(encoding="utf-8")))
+    for path, drawn in terminal.pictures().items():
+        _write(path, drawn)
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+        print(f"docs: {path.name} is written anew", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from aikd.cli import main
+from aikd.study.catalogue import DATA_SETS, PAPER
+from aikd.study.costs.data import prepared_bytes
 from aikd.study.methods import METHODS
 from aikd.study.schema import Study
+from docs.tools import terminal
 from docs.tools.__main__ import PART, filled
 from docs.tools.excerpts import excerpt
 from docs.tools.site import equation
@@ -31,6 +35,40 @@ COMMANDS = (DOCS / "commands.md").read_text(encoding="utf-8")
 def test_generated_parts_are_what_would_be_generated_now(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert filled(text) == text, "run: make docs"
+
+
+@pytest.mark.parametrize("picture", sorted(terminal.pictures()), ids=lambda picture: picture.name)
+def test_pictures_of_terminals_show_what_the_page_has(picture: Path) -> None:
+    text = picture.read_text(encoding="utf-8")
+    assert text == terminal.pictures()[picture], "run: make docs"
+    shown = [
+        "".join(line.itertext()).replace("\xa0", " ")
+        for line in ElementTree.fromstring(text).findall(".//{*}text")
+    ]
+    assert shown[0].startswith("$ aikd ")
+    page = (DOCS / terminal.DRAWN[f"images/{picture.name}"][0]).read_text(encoding="utf-8")
+    assert "\n".join(shown[1:]) in re.sub(r"\n\n+", "\n", page)
+
+
+def test_sizes_of_prepared_data_are_those_that_plans_reckon_with() -> None:
+    rows = re.findall(
+        r"^\| ([\w-]+(?: \w+)?) \| (?:up to )?([\d.]+) ([MG])B \|",
+        (DOCS / "data.md").read_text(),
+        re.MULTILINE,
+    )
+    names = {"FGVC-Aircraft": "fgvc_aircraft"} | {DATA_SETS[name].label: name for name in PAPER}
+    assert len(rows) == len(PAPER)
+    for label, size, unit in rows:
+        planned = prepared_bytes(names[label], DATA_SETS[names[label]]) / {"M": 1e6, "G": 1e9}[unit]
+        assert float(size) == pytest.approx(planned, rel=0.04), label
+
+
+def test_the_first_page_leads_to_every_other() -> None:
+    first = (DOCS / "README.md").read_text(encoding="utf-8")
+    missing = [
+        page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"({page.name})" not in first
+    ]
+    assert missing == []
 
 
 # study.md, against the schema in its JSON form

@@ -76,8 +76,8 @@ def _run(study: Study, results: Path, run: Run, rng: np.random.Generator, norm: 
     predicted = np.where(hits, labels, rng.integers(0, dataset.classes, dataset.test))
     error = 100 * float((predicted != labels).mean())
     bins = {"count": [5, 5, 90], "confidence": [0.2, 0.5, 0.9], "accuracy": [0.1, 0.6, 0.8]}
-    names = ("top1_error", "top5_error", "f1", "ece", "ece_crossfit")
-    metrics = dict(zip(names, (error, error / 4, 1 - error / 100, 3 + rng.random(), 1.0), strict=True))
+    names = ("top1_error", "top5_error", "f1", "ece", "ece_crossfit", "gap")
+    metrics = dict(zip(names, (error, error / 4, 1 - error / 100, 3 + rng.random(), 1.0, -2.0), strict=True))
     _json(
         folder / "metrics.json",
         {

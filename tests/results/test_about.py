@@ -1,16 +1,19 @@
 """What is said of how far a study is from the paper, and of the runs behind a table."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from aikd.results.report.about import NETWORKS, Deviation, about, deviations
+from aikd.results.report.about import NETWORKS, Deviation, about, deviations, how_to_read
+from aikd.study import beside, queries
 from aikd.study.load import check_study
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
-from tests.conftest import PAPER, changed, parsed
+from aikd.study.specs import FigureSpecs
+from tests.conftest import DEMO, PAPER, changed, parsed
 
 
 def texts(study: Study, data: Path) -> list[str]:
@@ -25,6 +28,8 @@ def test_the_paper_does_not_deviate_from_itself(paper, tmp_path):
     ("changes", "said"),
     [
         ({"seeds": [0, 1]}, ["2 seeds instead of 3"]),
+        ({"seeds": [4]}, ["1 seed instead of 3"]),
+        ({"data/cifar100/images_per_class": 1}, ["CIFAR-100: trained on 1 image of each class"]),
         ({"calibration": {"bins": 10}}, ["10 bins of the calibration error instead of 15"]),
         ({"models/resnet18/width": 16}, ["ResNet-18 (resnet18): another size (width 16)"]),
         ({"data/cifar100/images_per_class": 50}, ["CIFAR-100: trained on 50 images of each class"]),
@@ -66,17 +71,16 @@ def test_archives_that_are_not_the_published_ones_are_said(folder, paper):
 
 
 def test_a_caption_tells_of_its_own_runs_alone(demo, tmp_path):
-    found = deviations(demo, tmp_path)
+    found = dict(enumerate(deviations(demo, tmp_path), start=1))
+    assert [d.model for d in found.values()] == [None, "preact_resnet18", "densenet121_3x3"]
     said = about(demo, [f"digits/preact_resnet18/aikd/seed{seed}" for seed in (2, 0)], found)
-    assert said.startswith(
-        "Digits (901 training, 896 test images); seeds 0, 2; 10 epochs, the last is evaluated. Deviates from"
+    assert said == (
+        "Digits (901 training, 896 test images); seeds 0, 2; 10 epochs, the last is evaluated. Deviations 1, 2."
     )
-    assert "ResNet-18 (preact_resnet18): another size" in said
-    assert "DenseNet-121" not in said
     assert about(demo, []) == ""
-    own = [Deviation("of AI-KD", method="aikd")]
-    assert "of AI-KD" in about(demo, ["digits/preact_resnet18/aikd/seed0"], own)
-    assert "of AI-KD" not in about(demo, ["digits/preact_resnet18/pskd/seed0"], own)
+    own = {7: Deviation("of AI-KD", method="aikd")}
+    assert about(demo, ["digits/preact_resnet18/aikd/seed0"], own).endswith("is evaluated. Deviation 7.")
+    assert about(demo, ["digits/preact_resnet18/pskd/seed0"], own).endswith("is evaluated.")
     assert "; seed 1; " in about(demo, ["digits/preact_resnet18/aikd/seed1"])
 
 
@@ -85,3 +89,19 @@ def test_parts_of_a_training_set_are_counted(tmp_path):
     for entry, train in (({"images_per_class": 50}, "5,000"), ({"holdout_per_class": 10}, "49,000")):
         study = check_study(changed(parsed(PAPER), {f"data/cifar100/{key}": n for key, n in entry.items()}))
         assert f"CIFAR-100 ({train} training, 10,000 test images)" in about(study, run)
+
+
+def test_one_epoch_is_one_epoch(demo):
+    study = check_study(changed(parsed(DEMO), {"recipe/epochs": 1, "recipe/milestones": []}))
+    assert "; 1 epoch, the last" in about(study, ["digits/preact_resnet18/aikd/seed1"])
+
+
+def test_every_kind_of_figure_says_what_its_marks_and_numbers_stand_for(demo):
+    drawn = [*(queries.figure(demo, name) for name in demo.figures), *beside.learning_curves(demo).values()]
+    assert {type(spec) for spec in drawn} == set(get_args(FigureSpecs))
+    for spec in drawn:
+        said = how_to_read(spec)
+        assert re.match("Dot|Line|Number", said)
+        assert re.search(r"\bn\b", said)
+    units = how_to_read(drawn[-1])
+    assert all(unit in units for unit in ("percent", "nats", "no unit"))

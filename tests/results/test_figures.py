@@ -34,6 +34,9 @@ def test_curve_is_the_mean_with_the_spread_and_skips_missing_points(folder):
     assert sorted(y for x, y in ends if x == 3.0) == pytest.approx([21.5 - spread, 21.5 + spread])
     assert "n = 1–2 of 2 seeds" in axes.get_title()
     assert axes.get_legend().get_texts()[0].get_text() == r"$\tau_{\mathrm{G}}$"
+    assert axes.get_legend().get_title().get_text() == "mean ± std"
+    single = CurvesSpec("figure_7b", "", "Digits", (Line("τ_G", (1.0,), (Cell("top1_error", (D,)),)),))
+    assert draw(single, folder.results).axes[0].get_legend().get_title().get_text() == ""
 
 
 def grid(values, folder):

@@ -45,7 +45,8 @@ def test_curves_are_means_over_seeds_with_one_standard_deviation(folder):
     spread = np.std([0.5, 0.9, 1.0], ddof=1)
     assert ends == {round(0.8 - spread, 6), round(0.8 + spread, 6)}
     assert "n = 1–3 of 3 seeds" not in figure.get_suptitle()  # the second group has no run at all
-    assert "n = 3 seeds" in figure.get_suptitle()
+    assert "(n = 3 seeds; mean ± std)" in figure.get_suptitle()
+    assert draw(spec(A), folder.results).get_suptitle() == "Digits (n = 1 seed)"  # no spread to speak of
 
 
 def test_a_critic_that_has_not_learnt_is_seen_beside_the_norm_that_it_should_have(folder):

@@ -4,10 +4,12 @@ import re
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
 
 from aikd.cli import main
 from aikd.errors import UserError
+from aikd.results.claims.pages import write_claims
 from aikd.results.report import latex
 from aikd.results.report.paper import paper, write_paper
 from tests.conftest import DEMO
@@ -21,23 +23,70 @@ def done(tmp_path_factory):
     root = tmp_path_factory.mktemp("document")
     study = small()
     fill(study, root / "results", root / "data")
+    write_claims(study, root / "results", root / "results")
     write_paper(study, root / "results", root / "data", root / "results/paper.tex")
     return study, root / "results", root / "data"
 
 
-def test_captions_say_data_seeds_epochs_and_deviations(done):
+def captions(text):
+    return re.findall(r"\\caption\{(.+)\}$", text, re.MULTILINE)
+
+
+def test_captions_say_data_seeds_and_epochs(done):
     text = paper(*done)
-    captions = re.findall(r"\\caption\{(.+)\}$", text, re.MULTILINE)
+    figures = captions(text.partition(r"\section*{Claims of the paper}")[0])
     # Tables 1, 2, 5; table 2 beside the published, two metrics of two networks; two figures; three of curves.
-    assert len(captions) == 3 + 4 + 2 + 3
-    for caption in captions[1:]:
+    assert len(figures) == 3 + 4 + 2 + 3
+    for caption in figures[1:]:
         assert "Digits (901 training, 896 test images); seeds 0, 1, 2; 20 epochs" in caption
-        assert "Deviates from the paper: Digits: not among the paper's data sets" in caption
-    assert re.findall(r"\\called\{(.+)\}", text) == [
+    assert sum("Dot: " in caption or "Line: " in caption for caption in figures) == 2 + 3
+    assert re.findall(r"\\called\{(.+)\}", text.partition(r"\section*{Claims of the paper}")[0]) == [
         "Table 1", *["Table 2"] * 5, "Table 5", "Figure 4", "Figure 7b",
         "Learning curves, Digits, ResNet-18", "Learning curves, Digits, DenseNet-121",
         "Learning curves of table 5, Digits, ResNet-18",
     ]  # fmt: skip
+
+
+def test_deviations_are_said_once_and_captions_name_what_holds_for_theirs_alone(done):
+    text = paper(*done)
+    items = re.findall(r"^\\item (.+)$", text, re.MULTILINE)
+    assert [item.split(":")[0] for item in items] == [
+        "Digits", r"ResNet-18 (preact\_resnet18)", r"DenseNet-121 (densenet121\_3x3)",
+    ]  # fmt: skip
+    assert text.count("not among the paper's data sets") == 1
+    assert "Of these deviations the first holds for everything here" in text
+    by_name = dict(zip(re.findall(r"\\called\{(.+)\}", text), captions(text), strict=False))
+    assert by_name["Table 5"].endswith("is evaluated. Deviation 2.")
+    assert by_name["Figure 4"].endswith("is evaluated. Deviation 2.")
+    assert by_name["Learning curves, Digits, DenseNet-121"].endswith("is evaluated. Deviation 3.")
+    assert captions(text)[1].endswith("is evaluated. Deviations 2, 3.")  # table 2
+
+
+def test_deviations_of_all_runs_need_no_numbers(tmp_path):
+    study = small(seeds=[0], models={"preact_resnet18": {"label": "ResNet-18"}}, methods={"baseline": {}, "aikd": {}},
+                  data={"digits": {"models": ["preact_resnet18"]}})  # fmt: skip
+    text = paper(study, tmp_path / "results", tmp_path / "data")
+    assert "Each of these deviations holds for everything here:" in text
+    assert r"\item 1 seed instead of 3" in text
+    assert "training runs, seed 0. Every" in text
+    assert "Deviation" not in text
+
+
+def test_the_effects_of_claims_stand_in_the_document(done):
+    _, results, _ = done
+    text = paper(*done).partition(r"\section*{Claims of the paper}")[2]
+    frame = pd.read_csv(results / "claims.csv")
+    judged = frame[frame["verdict"] != "not run"]
+    rows = re.findall(r"^(?:holds|fails|inconclusive) & .+ \\\\$", text, re.MULTILINE)
+    assert len(rows) == len(judged) > 5
+    assert {row.count(" & ") for row in rows} == {7}
+    assert f" & {judged['effect'].iloc[0]:.2f} & ".replace("-", "$-$") in rows[0]
+    assert r"\fitted{figures/claims.pdf}" in text
+    assert "not corrected for the number of claims" in text
+
+
+def test_without_judged_claims_there_is_no_section_of_them(tmp_path):
+    assert "Claims of the paper" not in paper(small(), tmp_path / "results", tmp_path / "data")
 
 
 def test_what_is_not_there_is_left_out(tmp_path):
@@ -78,7 +127,14 @@ def test_the_document_is_set_whole_fits_its_pages_and_is_the_same_each_time(done
             ["pdftotext", "-layout", made, "-"], capture_output=True, text=True, check=True
         ).stdout
         words = " ".join(text.split())
-        for title in ("Table 1.", "Table 5.", "Figure 7b.", "Learning curves of table 5, Digits, ResNet-18."):
+        titles = (
+            "Table 1.",
+            "Table 5.",
+            "Figure 7b.",
+            "Learning curves of table 5, Digits, ResNet-18.",
+            "Claims.",
+        )
+        for title in (*titles, "Table 2: F1, ResNet-18."):
             assert title in words
         assert "alert(" in words
         # Every run of text lies within the page.

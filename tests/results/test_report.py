@@ -10,6 +10,7 @@ import pytest
 
 from aikd.cli import main
 from aikd.errors import UserError
+from aikd.results.report import classes
 from aikd.results.report.page import page, write_report
 from aikd.study import queries
 from tests.conftest import DEMO, parsed
@@ -164,26 +165,84 @@ def test_the_same_results_give_the_same_bytes(done, text):
     assert page(*done) == text
 
 
-def test_claims_stand_on_the_page_once_they_are_judged(done):
-    _, results, _ = done
+CLAIMS = (
+    "claim,group,kind,text,scope,metric,verdict,ours,opposite,"
+    "effect,low,high,n,p,p_holm,published_verdict,published_effect\n"
+    "best,Table 2,best,AI-KD <wins> on α_CE,SCOPE,top1_error,holds,margin: 1 point,Figure 4,"
+    "1.234,-0.5,2,3,0.01,0.04,holds,0.9\n"
+    "other,Table 2,best,Not asked for,,f1,not run,,,,,,,,,holds,\n"
+    "third,Text,best,It is even,SCOPE,f1,inconclusive,,,0.0123,0,0.02,3,0.5,1,,\n"
+    "own.x,Own,own,Mine is better,SCOPE,f1,fails,,,0.0123,0,0.02,3,0.5,1,,\n"
+)
+
+
+@pytest.fixture
+def judge(done):
+    """Writes a file of claims, checked under the paper's conditions or others."""
+    ledger = done[1] / "claims.csv"
+    yield lambda scope="other": ledger.write_text(CLAIMS.replace("SCOPE", scope), encoding="utf-8")
+    ledger.unlink()
+
+
+def test_claims_stand_on_the_page_once_they_are_judged(done, judge):
     assert "Claims of the paper" not in page(*done)
-    ledger = results / "claims.csv"
-    ledger.write_text(
-        "claim,group,text,metric,verdict,effect,low,high,n,p,p_holm,published_verdict,published_effect\n"
-        "best,Table 2,AI-KD <wins> on α_CE,top1_error,holds,1.234,-0.5,2,3,0.01,0.04,holds,0.9\n"
-        "other,Table 2,Not asked for,f1,not run,,,,,,,holds,\n"
-        "third,Text,It is even,f1,inconclusive,0.0123,0,0.02,3,0.5,1,,\n",
-        encoding="utf-8",
-    )
+    judge()
+    words = Reader(page(*done)).words
+    assert "Verdicts on the paper's claims: holds 1, inconclusive 1, not run 1." in words
+    assert "Verdicts on comparisons of this study's own methods: fails 1." in words
+    assert "Table 2: holds 1, not run 1" in words
+    said = "AI-KD <wins> on αCE" + "Our margin: 1 point."
+    said += "Of the same number the paper claims the opposite, too (Figure 4): at most one of them can hold."
+    assert f"holds {said} 1.23 −0.50 to 2.00 3 0.010 0.040 holds 0.90" in words
+    assert "inconclusive It is even 0.012 0.000 to 0.020 3 0.500 1.000 –" in words
+    assert "Intervals are not corrected for the number of claims; verdicts are" in words
+    assert "Not asked for" not in words
+    ids = Reader(page(*done)).ids
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("scope", "before"), [("paper", "tables"), ("reduced", "figures"), ("other", "figures")]
+)
+def test_claims_lead_where_the_study_is_the_paper_s_and_else_follow_its_own_tables(
+    done, judge, scope, before
+):
+    judge(scope)
+    text = page(*done)
+    sections = re.findall(r'<h2 id="(\w+)">', text)
+    assert sections[sections.index("claims") + 1] == before
+    assert re.findall(r'<a href="#(\w+)">', text.partition("</nav>")[0]) == sections
+
+
+def test_where_no_claim_can_be_checked_a_sentence_stands_in_the_place_of_the_figure(done):
+    _, results, _ = done
+    ledger, figure = results / "claims.csv", results / "figures/claims.png"
+    ledger.write_text("text,verdict\nNot asked for,not run\n")
+    figure.write_bytes(next((results / "figures").glob("*.png")).read_bytes())  # a stale one
     try:
-        words = Reader(page(*done)).words
+        read = Reader(page(*done))
     finally:
         ledger.unlink()
-    assert "Verdicts: holds 1, inconclusive 1, not run 1. Each" in words
-    assert "Table 2: 1, and 1 not run" in words
-    assert "holds AI-KD <wins> on αCE 1.23 −0.50 to 2.00 3 0.010 0.040 holds 0.90" in words
-    assert "inconclusive It is even 0.012 0.000 to 0.020 3 0.500 1.000 –" in words
-    assert "Not asked for" not in words
+        figure.unlink()
+    assert "Nothing in this study can be compared with what the paper claims" in read.words
+    assert "claims" in read.ids
+    assert len(read.images) == 2 + 3
+
+
+def test_a_method_of_the_study_s_own_is_set_against_the_baseline_at_the_top(done, tmp_path, monkeypatch):
+    study, results, data = done
+    monkeypatch.setattr(
+        classes, "PAPER_METHODS", ("baseline", "cskd", "tfkd", "aikd")
+    )  # PS-KD is now a user's
+    read = Reader(page(study, results, data))
+    assert "Does PS-KD or AI-KD make fewer errors than the Baseline?" in read.words
+    assert len(re.findall(r"Digits, ResNet-18 PS-KD \d\S+ ± ", read.words)) == 1
+
+
+def test_figures_say_what_their_marks_stand_for(read):
+    assert "Dot: the images of one bin of confidence" in read.words
+    assert "Dot: mean over n seeds. Bar and band: ± one sample standard deviation" in read.words
+    assert read.words.count("Loss and its terms: nats") == 3
 
 
 def test_a_damaged_ledger_of_claims_is_an_error_that_names_it(done):

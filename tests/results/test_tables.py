@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from aikd.errors import UserError
 from aikd.results.tables import mean_text, ranks, write_table
 from aikd.study import queries
+from aikd.study.load import check_study
 from aikd.study.specs import Cell, DataSetRow, DataSetsSpec, Row, TableSpec
+from tests.conftest import DEMO, changed, parsed
 
 
 def paths(method, seeds=3):
@@ -233,3 +236,26 @@ def test_all_tables_compile_with_booktabs_alone_and_fit_a_page(folder, paper):
     awkward = table("ece", "[100 %] my_method & #1 $x$ ~^{}\\ <α_P>", headers=("*Method",))
     write_table(awkward, folder.results, folder.data, folder.out)
     assert "Overfull" not in folder.compiled()
+
+
+def test_a_top_5_error_that_is_always_0_is_a_dash_and_said(folder, written):
+    for method in ("baseline", "aikd"):
+        give(folder, method, "top5_error", 0.0, 0.0)
+    spec = table("top5_error", "baseline", "aikd", seeds=2)
+    assert "0.00 ± 0.00" in written(spec)[2]
+    tex, csv, md = written(replace(spec, few_classes=(("digits", "Digits"),)))
+    assert "| baseline | -- |" in md
+    assert "No Top-5 error of Digits: among 5 classes or fewer it is always 0." in md
+    assert "missing" not in md
+    assert "No results yet" not in md
+    assert "0.00" not in tex
+    assert csv["mean"].isna().all()
+
+
+@pytest.mark.parametrize(("classes", "few"), [(5, (("digits", "Digits"),)), (6, ())])
+def test_data_of_few_classes_are_known_where_a_top_5_error_is_asked_for(classes, few):
+    counts = {"counts": {"classes": classes, "train": 100, "test": 100}, "accept_other": True}
+    study = check_study(changed(parsed(DEMO), {f"data/digits/{key}": value for key, value in counts.items()}))
+    assert queries.table(study, "table_3").few_classes == few
+    assert queries.table(study, "table_4").few_classes == few  # Top-1 and Top-5
+    assert queries.table(study, "table_2").few_classes == ()

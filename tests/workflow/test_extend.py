@@ -74,6 +74,11 @@ def test_everything_stands_in_tables_figures_plans_and_benchmarks(
         ("start=6,weight=0", "standard"),
         ("start=6", "contrast"),
     }
+    claims = csv.DictReader((results / "claims.csv").open(encoding="utf-8"))
+    [own] = [row for row in claims if row["verdict"] != "not run"]
+    assert (own["claim"], own["n"]) == ("own.annealed.baseline.stripes.small", "2")
+    report = (results / "report.html").read_text(encoding="utf-8")
+    assert "Does Annealed make fewer errors than the Baseline?" in report
     history = (results / "runs/stripes/small/annealed/start=6/seed0/history.csv").read_text()
     assert history.startswith("epoch,learning_rate,loss,ce,guide,train_error")
 

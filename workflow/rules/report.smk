@@ -63,7 +63,14 @@ rule paper:
     """All tables and figures in one document. Without LaTeX it stays paper.tex, and the log says so."""
     input:
         w.everything(),
-        code=code("results/*.py", "results/report/paper*", "study/metrics.py"),
+        w.claims_files(),
+        code=code(
+            "results/*.py",
+            "results/report/paper*",
+            "results/report/about.py",
+            "results/report/claims.py",
+            "study/metrics.py",
+        ),
     output:
         w.paper_files(),
     log:

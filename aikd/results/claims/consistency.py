@@ -8,7 +8,7 @@ from itertools import combinations
 from aikd.results import published
 from aikd.results.published import Experiment, Published
 from aikd.study.catalogue import DATA_SETS
-from aikd.study.claims.claim import Claim, short
+from aikd.study.claims.claim import Claim, opposites, short
 from aikd.study.claims.entries import paper_claims
 from aikd.study.fields import flatten
 from aikd.study.methods import METHODS
@@ -113,9 +113,7 @@ def _no_deviation() -> Iterator[Slip]:
 
 def _opposites() -> Iterator[Slip]:
     """Claims on the same number, of which no two can hold."""
-    levels = [claim for claim in paper_claims() if claim.kind == "level"]
-    pairs = [(one, other) for one, other in combinations(levels, 2) if _exclude(one, other)]
-    for (there, where), found in _by_places(pairs).items():
+    for (there, where), found in _by_places(opposites(paper_claims())).items():
         networks = " and ".join(dict.fromkeys(one.slots[0].network for one, _ in found))
         says = f"over-confident on {len(found)} data sets with {networks}"
         yield Slip("opposite", there, says, f"by {where} more accurate than confident on the same")
@@ -126,14 +124,6 @@ def _by_places(pairs: list[tuple[Claim, Claim]]) -> dict[tuple[str, str], list[t
     for one, other in pairs:
         found.setdefault((one.where, other.where), []).append((one, other))
     return found
-
-
-def _exclude(one: Claim, other: Claim) -> bool:
-    """Whether two claims speak of one number, and the regions in which they have it do not meet."""
-    a, b = one.contrasts[0], other.contrasts[0]
-    bounds = [(x.low, y.high) for x, y in ((a, b), (b, a))]
-    apart = any(low is not None and high is not None and low >= high for low, high in bounds)
-    return a.plus == b.plus and apart
 
 
 def _untold() -> Iterator[Slip]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from aikd.messages import counted
 from aikd.results.claims.ledger import Finding
 from aikd.results.claims.verdicts import Verdict
 from aikd.results.figures.style import WIDTH
@@ -28,19 +29,23 @@ DIAMOND: dict[str, Any] = {
     "markeredgewidth": 0.5,
 }
 CLAIMED = "#DCEAF7"
-ROW, HEAD, FOOT, TOP = 0.135, 0.17, 0.19, 0.42
+ROW, HEAD, FOOT, TOP = 0.135, 0.17, 0.19, 0.52
 """Inches: a claim, a group's title, its axis, the legend."""
+CORRECTION = "Intervals are not corrected for the number of claims; verdicts are, within each panel (Holm)"
 LABELS, GAP = 1.85, 0.12
 """Inches for the names of claims, and to the right of a panel."""
+PRINT, FITTING = 5.5, 42
+"""Points of small print, and how many letters of it fit before a panel; longer names are set smaller."""
 ONE_COLUMN = 4.5
 """Inches that panels may stand high in one column."""
 
 
 def draw(found: Sequence[Finding]) -> Figure:
-    """One row a claim that was checked, one panel a group. Intervals that a panel cannot show end in arrows."""
+    """One row a claim that was checked, one panel a group; at least one must have been.
+
+    Intervals that a panel cannot show end in arrows.
+    """
     checked = [finding for finding in found if finding.estimate]
-    if not checked:
-        return _nothing()
     names = dict.fromkeys(finding.bound.claim.group for finding in checked)
     groups = [[finding for finding in checked if finding.bound.claim.group == name] for name in names]
     columns = _columns(groups) if sum(map(_height, groups)) > ONE_COLUMN else [groups]
@@ -57,12 +62,6 @@ def draw(found: Sequence[Finding]) -> Figure:
             figure.text(*place, _title(group), fontsize=6, fontweight="bold", va="bottom")
             top -= _height(group)
     _draw_legend(figure, found, height)
-    return figure
-
-
-def _nothing() -> Figure:
-    figure = Figure(figsize=(WIDTH, 0.5))
-    figure.text(0.5, 0.5, "No claim could be checked in this study.", ha="center", va="center")
     return figure
 
 
@@ -85,8 +84,11 @@ def _draw_group(axes: Axes, group: Sequence[Finding]) -> None:
         _draw_claim(axes, row, finding)
     if low < 0 < high:
         axes.axvline(0, color="0.3", linewidth=0.5, zorder=1.5)
-    axes.set_yticks(range(len(group)), [mathtext(f.bound.label) for f in group], fontsize=5.5)
-    axes.tick_params(axis="x", labelsize=5.5, pad=1.5, length=2)
+    labels = [finding.bound.label for finding in group]
+    axes.set_yticks(range(len(group)), map(mathtext, labels), fontsize=PRINT)
+    for drawn, label in zip(axes.get_yticklabels(), labels, strict=True):
+        drawn.set_fontsize(PRINT * min(1.0, FITTING / len(label)))
+    axes.tick_params(axis="x", labelsize=PRINT, pad=1.5, length=2)
     axes.tick_params(axis="y", length=0, pad=2)
     axes.grid(visible=False, axis="y")
     axes.locator_params(axis="x", nbins=5)
@@ -160,12 +162,14 @@ def _draw_legend(figure: Figure, found: Sequence[Finding], height: float) -> Non
         )
         for name, (colour, marker) in LOOKS.items()
     ]
-    handles += [Line2D([], [], linewidth=0.4, label="published", color=PUBLISHED, **DIAMOND)]
+    if any(finding.published for finding in found if finding.estimate):
+        handles += [Line2D([], [], linewidth=0.4, label="published", color=PUBLISHED, **DIAMOND)]
     handles += [Patch(color=CLAIMED, linewidth=0, label="where the claim has it")]
-    elsewhere = any(f.bound.scope in ("reduced", "other") for f in found)
-    title = "Effect that decides each claim, 95 % interval over seeds"
+    elsewhere = any(f.printed and f.bound.scope in ("reduced", "other") for f in found)
+    title = "Effect that decides each claim, mean over seeds with its 95 % interval"
     title += ", not under the paper's conditions" if elsewhere else ""
-    title += f" ({counts['not run']} claims not run)" if counts["not run"] else ""
+    title += f" ({counted(counts['not run'], 'claim')} not run)" if counts["not run"] else ""
+    title += f"\n{CORRECTION}"
     figure.legend(
         handles=handles, loc="upper center", ncols=len(handles), bbox_to_anchor=(0.5, 1 - 0.02 / height), title=title,
         borderaxespad=0,

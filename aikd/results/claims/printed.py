@@ -5,6 +5,7 @@ alone. Beside that stands what three runs with the printed deviations can show.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -38,6 +39,13 @@ class PrintedFinding:
     p: float | None = None
     """Two-sided, of Welch's test, in the direction of `spread`."""
     p_holm: float | None = None
+    cause: int | None = None
+    """Of a claim that fails: the same number for all that fail for one reason, counted from 1."""
+
+    @property
+    def ours(self) -> str:
+        """What the verdict rests on that is not the paper's; a stated number needs no margin here but rounding."""
+        return "" if any(c.stated is not None for c in self.claim.contrasts) else self.claim.ours
 
     @property
     def decided_by(self) -> str:
@@ -46,11 +54,23 @@ class PrintedFinding:
         return "" if self.decisive is None else self.claim.named(self.claim.contrasts[self.decisive], labels)
 
     @property
+    def decided(self) -> tuple[Contrast, Estimate]:
+        """The decisive contrast, of a claim that has one, and what the printed numbers say of it."""
+        assert self.decisive is not None
+        return self.claim.contrasts[self.decisive], self.estimates[self.decisive]
+
+    @property
+    def missed(self) -> frozenset[tuple[tuple[Slot, ...], tuple[Slot, ...]]]:
+        """The comparisons that are not where the claim has them."""
+        pairs = zip(self.claim.contrasts, self.estimates, strict=True)
+        return frozenset((c.plus, c.minus) for c, estimate in pairs if _miss(c, estimate) >= 0)
+
+    @property
     def note(self) -> str:
         """Of a claim that fails: what its numbers say instead."""
         if self.verdict != "fails" or self.decisive is None:
             return ""
-        estimate, contrast = self.estimates[self.decisive], self.claim.contrasts[self.decisive]
+        contrast, estimate = self.decided
         decimals = METRICS[self.claim.metric].decimals
         if contrast.stated is not None:
             return f"by the table {estimate.mean:.{decimals}f}"
@@ -61,7 +81,7 @@ class PrintedFinding:
 
 def printed_ledger() -> list[PrintedFinding]:
     """All claims of the paper, in its order, on its own numbers."""
-    found = [_finding(claim) for claim in paper_claims()]
+    found = _with_causes([_finding(claim) for claim in paper_claims()])
     evidence = {f.claim.id: Evidence.of(f.estimates) for f in found if f.estimates}
     tested = {name: e for name, e in evidence.items() if e.p is not None}
     verdicts = judged_in_groups(tested, {f.claim.id: f.claim.group for f in found})
@@ -107,6 +127,28 @@ def _finding(claim: Claim) -> PrintedFinding:
     misses = [_miss(c, e) for c, e in zip(claim.contrasts, estimates, strict=True)]
     decisive = misses.index(max(misses))
     return PrintedFinding(claim, "holds" if misses[decisive] < 0 else "fails", decisive, estimates)
+
+
+def _with_causes(found: Sequence[PrintedFinding]) -> list[PrintedFinding]:
+    """The findings, those that fail with the number of their cause."""
+    groups: list[list[PrintedFinding]] = []
+    for finding in (f for f in found if f.verdict == "fails"):
+        alike = [group for group in groups if any(_one_cause(finding, other) for other in group)]
+        groups = [group for group in groups if group not in alike]
+        groups.append([*(other for group in alike for other in group), finding])
+    groups.sort(key=lambda group: min(map(found.index, group)))
+    causes = {f.claim.id: number for number, group in enumerate(groups, start=1) for f in group}
+    return [replace(f, cause=causes.get(f.claim.id)) for f in found]
+
+
+def _one_cause(one: PrintedFinding, other: PrintedFinding) -> bool:
+    """Whether two claims fail by the same comparison, or the text gives each of them the other's number."""
+    (a, x), (b, y) = one.decided, other.decided
+    if a.stated is not None and b.stated is not None:
+        swapped = max(abs(a.stated - y.mean), abs(b.stated - x.mean)) <= ROUNDING
+    else:
+        swapped = False
+    return swapped or not one.missed.isdisjoint(other.missed)
 
 
 def _miss(contrast: Contrast, estimate: Estimate) -> float:

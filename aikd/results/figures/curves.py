@@ -30,7 +30,7 @@ def draw(spec: CurvesSpec, results: Path) -> Figure:
     axes.set_ylabel(METRICS[spec.lines[0].cells[0].metric].label)
     planned = max(len(cell.paths) for line in spec.lines for cell in line.cells)
     axes.set_title(f"{mathtext(spec.title)} ({seeds_text([s.n for s in present], planned)})")
-    axes.legend(title="mean ± std")
+    axes.legend(title="mean ± std" if any(s.n > 1 for s in present) else None)
     return figure
 
 

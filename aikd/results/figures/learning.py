@@ -60,7 +60,8 @@ def draw(spec: LearningSpec, results: Path) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
     counts = [len(histories) for histories in present.values()]
     planned = max(len(group.paths) for group in spec.groups)
-    figure.suptitle(f"{mathtext(spec.title)} ({seeds_text(counts, planned)}; mean ± std)", fontsize="medium")
+    spread = "; mean ± std" if max(counts) > 1 else ""
+    figure.suptitle(f"{mathtext(spec.title)} ({seeds_text(counts, planned)}{spread})", fontsize="medium")
     return figure
 
 

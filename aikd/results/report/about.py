@@ -1,10 +1,11 @@
 """What a reader must know before believing a number: on what, how often and how long, and how far from the paper."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aikd.messages import counted, plural
 from aikd.results import published
 from aikd.results.origins import origins
 from aikd.study.catalogue import DATA_SETS
@@ -12,6 +13,7 @@ from aikd.study.queries import method_label
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Calibration, ModelEntry, Recipe, Study
+from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, LearningSpec, ReliabilitySpec, TsneSpec
 
 BATCHES = {"coarse": 128, "fine-grained": 32}
 """Batch sizes of section 4.2."""
@@ -50,7 +52,7 @@ def deviations(study: Study, data: Path) -> list[Deviation]:
     Raises:
         UserError: a manifest is damaged.
     """
-    found = [Deviation(f"{len(study.seeds)} seeds instead of {published.RUNS}")]
+    found = [Deviation(f"{counted(len(study.seeds), 'seed')} instead of {published.RUNS}")]
     found = [] if len(study.seeds) == published.RUNS else found
     for dataset in study.data:
         if said := list(_of_data(study, dataset, data)):
@@ -62,7 +64,7 @@ def deviations(study: Study, data: Path) -> list[Deviation]:
     ]
     found += _of_methods(study)
     if (bins := study.calibration.bins) != (usual := Calibration().bins):
-        found.append(Deviation(f"{bins} bins of the calibration error instead of {usual}"))
+        found.append(Deviation(f"{counted(bins, 'bin')} of the calibration error instead of {usual}"))
     return found
 
 
@@ -75,9 +77,9 @@ def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
     if entry.counts:
         yield f"an excerpt of {dataset.train:,} training and {dataset.test:,} test images"
     if entry.images_per_class:
-        yield f"trained on {entry.images_per_class} images of each class"
+        yield f"trained on {counted(entry.images_per_class, 'image')} of each class"
     if entry.holdout_per_class:
-        yield f"{entry.holdout_per_class} training images of each class held out"
+        yield f"{counted(entry.holdout_per_class, 'training image')} of each class held out"
     networks = {model: study.models[model].architecture or model for model in entry.models}
     foreign = [m for m, network in networks.items() if NETWORKS.get(network) not in (None, dataset.category)]
     if foreign and name in published.DATA_SETS.values():
@@ -119,19 +121,48 @@ def _of_model(name: str, model: ModelEntry) -> Iterator[str]:
         yield "another size (" + "; ".join(f"{key} {_said(value)}" for key, value in sizes.items()) + ")"
 
 
-def about(study: Study, paths: Sequence[str], deviating: Sequence[Deviation] = ()) -> str:
-    """One or two sentences on the runs behind a table or figure: data, seeds, epochs, and what deviates."""
+def about(study: Study, paths: Sequence[str], deviating: Mapping[int, Deviation] | None = None) -> str:
+    """One or two sentences on the runs behind a table or figure: data, seeds, epochs.
+
+    Args:
+        deviating: deviations by the numbers under which the reader has them; those that hold are named.
+    """
     runs = [Run.from_path(path) for path in paths]
     if not runs:
         return ""
     sets = dict.fromkeys(run.dataset for run in runs)
     data = ", ".join(_counted(study, name) for name in sets)
     seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
-    epochs = ", ".join(map(str, dict.fromkeys(study.recipe_for(name).epochs for name in sets)))
-    plural = "s" if len({run.seed for run in runs}) > 1 else ""
-    said = f"{data}; seed{plural} {seeds}; {epochs} epochs, the last is evaluated."
-    told = [deviation.text for deviation in deviating if deviation.concerns(runs)]
-    return said + (f" Deviates from the paper: {'. '.join(told)}." if told else "")
+    epochs = list(dict.fromkeys(study.recipe_for(name).epochs for name in sets))
+    said = (
+        f"{data}; {plural(len({run.seed for run in runs}), 'seed')} {seeds}; {', '.join(map(str, epochs))} "
+        f"{plural(max(epochs), 'epoch')}, the last is evaluated."
+    )
+    told = [number for number, deviation in (deviating or {}).items() if deviation.concerns(runs)]
+    return said + (f" {plural(len(told), 'Deviation')} {', '.join(map(str, told))}." if told else "")
+
+
+def how_to_read(spec: FigureSpecs) -> str:
+    """What the marks of a figure stand for, and the units that it does not print itself."""
+    match spec:
+        case ReliabilitySpec():
+            return (
+                "Dot: the images of one bin of confidence, of all n seeds together, their accuracy against their mean "
+                "confidence; on the dashed line the two are equal. Below: the share of images in each bin. ECE: mean "
+                "over the n seeds."
+            )
+        case TsneSpec():
+            return "Dot: an evaluation image, as networks of a single seed (n = 1) see it. The axes have no unit."
+        case HeatmapSpec():
+            return "Number and colour: mean over n seeds. Outlined: the best."
+        case CurvesSpec():
+            return "Dot: mean over n seeds. Bar and band: ± one sample standard deviation (none for n = 1)."
+        case LearningSpec():
+            return (
+                "Line: mean over n seeds, of a value an epoch; band: ± one sample standard deviation (none for n = 1). "
+                "Errors: percent of the images. Loss and its terms: nats, each term before its weight; critic's loss "
+                "and distance, adversarial term: in the unit of what the critic reads. All others have no unit."
+            )
 
 
 def _counted(study: Study, name: str) -> str:

@@ -2,11 +2,12 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aikd.errors import UserError
+from aikd.results.claims.pages import remarks
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.text import p_value
 from aikd.study.metrics import METRICS
@@ -14,6 +15,15 @@ from aikd.study.metrics import METRICS
 FILE = "claims.csv"
 NOT_RUN = "not run"
 ORDER = ("holds", "fails", "inconclusive", NOT_RUN)
+OWN = "own"
+"""Kind of the comparisons that are not the paper's."""
+CAPTION = (
+    "A row is a claim, a panel a heading. Dot: the effect of the comparison that decides, its mean over n seeds (in "
+    "the lists). Line: its 95 % interval by Student's t, not corrected for the number of claims; an arrow where it "
+    "leaves the panel. Colour and shape: the verdict, after Holm's correction within the panel, so that a claim can be "
+    "inconclusive although its line keeps clear of the bound. Diamond: the published effect. Shaded: where the claim "
+    "has the effect."
+)
 NEEDED = ("text", "verdict")
 
 
@@ -29,6 +39,8 @@ class Claim:
     corrected: str
     n: str
     published: str
+    remarks: list[str]
+    """What a reader of the verdict must know besides."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +50,25 @@ class Group:
     name: str
     claims: list[Claim]
     """Those that were judged."""
-    not_run: int
+    counts: list[tuple[str, int]]
+    """How many have each verdict."""
 
 
 @dataclass(frozen=True)
 class Claims:
     """The ledger and its figure."""
 
-    counts: list[tuple[str, int]]
-    """How many claims have each verdict."""
+    counts: dict[str, list[tuple[str, int]]]
+    """How many have each verdict: of the paper's claims, and of comparisons of the study's own methods."""
     groups: list[Group]
     figure: Picture
+    like_the_paper: bool
+    """Whether any claim was checked under the paper's own conditions."""
+
+    @property
+    def judged(self) -> list[Group]:
+        """Groups of which something was judged."""
+        return [group for group in self.groups if group.claims]
 
 
 def read(results: Path) -> Claims | None:
@@ -67,17 +87,27 @@ def read(results: Path) -> Claims | None:
     headings: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         headings.setdefault(row.get("group") or "Claims", []).append(row)
+    parts = {
+        "the paper's claims": [row for row in rows if row.get("kind") != OWN],
+        "comparisons of this study's own methods": [row for row in rows if row.get("kind") == OWN],
+    }
+    counts = {name: _counted(part) for name, part in parts.items() if part}
+    groups = [_group(name, rows) for name, rows in headings.items()]
+    like_the_paper = any(row.get("scope") == "paper" for row in rows)
+    figure = replace(picture(results, "claims", "Claims.", CAPTION), name="claims_figure")
+    return Claims(counts, groups, figure, like_the_paper)
+
+
+def _counted(rows: Sequence[dict[str, str]]) -> list[tuple[str, int]]:
     found = Counter(row["verdict"] for row in rows)
-    counts = [
+    return [
         (verdict, found[verdict]) for verdict in (*ORDER, *sorted(found.keys() - ORDER)) if found[verdict]
     ]
-    figure = picture(results, "claims", "Claims.", "What the study says of each of the paper's claims.")
-    return Claims(counts, [_group(name, rows) for name, rows in headings.items()], figure)
 
 
-def _group(name: str, rows: Iterable[dict[str, str]]) -> Group:
+def _group(name: str, rows: Sequence[dict[str, str]]) -> Group:
     judged = [row for row in rows if row["verdict"] != NOT_RUN]
-    return Group(name, [_claim(row) for row in judged], sum(row["verdict"] == NOT_RUN for row in rows))
+    return Group(name, [_claim(row) for row in judged], _counted(rows))
 
 
 def _claim(row: dict[str, str]) -> Claim:
@@ -95,4 +125,5 @@ def _claim(row: dict[str, str]) -> Claim:
     return Claim(
         row["text"], row["verdict"], number("effect"), " to ".join(ends) if all(ends) else "",
         probability("p"), probability("p_holm"), row.get("n") or "", " ".join(filter(None, said)),
+        remarks(row.get("ours") or "", row.get("opposite") or ""),
     )  # fmt: skip

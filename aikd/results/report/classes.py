@@ -1,4 +1,4 @@
-"""Whether AI-KD helps: over all classes, and class by class."""
+"""Whether AI-KD and a study's own methods help: over all classes, and class by class."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from aikd.results.classes import COLUMNS, all_equal
 from aikd.results.intervals import confidence_interval, paired_difference
 from aikd.results.report.charts import strip
 from aikd.study import beside
+from aikd.study.claims.arms import PAPER_METHODS
 from aikd.study.run import Run
 from aikd.study.schema import Study
 from aikd.study.specs import Group
@@ -47,12 +48,12 @@ class Against:
 
 
 def summary(study: Study, results: Path) -> list[Against]:
-    """AI-KD against the Baseline wherever both were run: Top-1 error, paired over seeds."""
+    """AI-KD and the study's own methods against the Baseline wherever both were run: Top-1 error, paired over seeds."""
     return [
         against
         for contest in beside.classes(study).contests
         for other in contest.others
-        if _is_ours(other)
+        if _is_ours(other) or Run.from_path(other.paths[0]).method not in PAPER_METHODS
         for against in _against(study, (contest.dataset, contest.model), contest.reference, other, results)
     ]
 

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aikd.files import write_text
+from aikd.messages import counted
 from aikd.results import pairs, tables
 from aikd.results.report import claims, classes, runs
-from aikd.results.report.about import about, deviations, trained_on
+from aikd.results.report.about import about, deviations, how_to_read, trained_on
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.sheet import Sheet
 from aikd.results.text import html, p_value
@@ -92,8 +93,8 @@ def facts(study: Study) -> Iterator[Fact]:
             dataset.label,
             f"{dataset.classes:,} classes, {train:,} training and {dataset.test:,} test images",
             ", ".join(study.models[model].label for model in entry.models),
-            f"{recipe.epochs} epochs, batches of {recipe.batch_size}, learning rate {recipe.learning_rate:g}, "
-            f"{recipe.precision}",
+            f"{counted(recipe.epochs, 'epoch')}, batches of {recipe.batch_size}, "
+            f"learning rate {recipe.learning_rate:g}, {recipe.precision}",
         )
 
 
@@ -116,7 +117,7 @@ def _table(study: Study, name: str, results: Path, data: Path) -> Table:
 
 
 def _drawn(study: Study, spec: FigureSpecs, results: Path) -> Picture:
-    said = about(study, spec.runs)
+    said = f"{how_to_read(spec)} {about(study, spec.runs)}"
     if spec.name.startswith(beside.LEARNING):
         return picture(results, spec.name, spec.caption, said)
     title = f"{spec.name.replace('_', ' ').capitalize()}."

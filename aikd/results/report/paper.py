@@ -1,6 +1,6 @@
-"""All tables and figures of a study in one LaTeX document."""
+"""All tables, figures and judged claims of a study in one LaTeX document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -8,11 +8,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aikd.files import write_text
+from aikd.messages import counted, plural
 from aikd.results import pairs, tables, text
-from aikd.results.report.about import about, deviations
+from aikd.results.report import claims
+from aikd.results.report.about import Deviation, about, deviations, how_to_read
 from aikd.results.report.page import HERE, facts
 from aikd.results.sheet import to_latex
 from aikd.study import beside, queries
+from aikd.study.run import Run
 from aikd.study.schema import Study
 
 
@@ -43,30 +46,40 @@ def paper(study: Study, results: Path, data: Path) -> str:
     Raises:
         UserError: a file that is read is damaged, or does not belong to its run or beside the others.
     """
-    seeds, runs = ", ".join(map(str, study.seeds)), len(queries.runs_of(study))
+    seeds, runs = ", ".join(map(str, study.seeds)), queries.runs_of(study)
     opening = (
-        f"Regenerated tables and figures of Kim et al., arXiv 2211.10938, from a study of {runs} training runs, "
-        f"seeds {seeds}. Every number is of the last epoch."
+        f"Regenerated tables and figures of Kim et al., arXiv 2211.10938, from a study of "
+        f"{counted(len(runs), 'training run')}, {plural(len(study.seeds), 'seed')} {seeds}. Every number is of "
+        "the last epoch."
     )
+    common, others = _common_first(deviations(study, data), runs)
+    numbered = dict(enumerate(others, start=len(common) + 1))
     return templates().get_template("paper.tex.j2").render(
         title=text.latex(f"AI-KD, reproduced: study {study.name}"),
         opening=text.latex(opening),
         facts=facts(study),
-        deviations=deviations(study, data),
-        tables=list(_tables(study, results, data)),
-        figures=list(_figures(study, results, data)),
+        common=common,
+        others=others,
+        tables=list(_tables(study, results, data, numbered)),
+        figures=list(_figures(study, results, numbered)),
+        claims=claims.read(results),
     )  # fmt: skip
 
 
-def _tables(study: Study, results: Path, data: Path) -> Iterator[str]:
-    deviating = deviations(study, data)
+def _common_first(found: Sequence[Deviation], runs: Sequence[Run]) -> tuple[list[Deviation], list[Deviation]]:
+    """The deviations that hold for every run, and those that hold for some: their captions name them."""
+    common = [deviation for deviation in found if all(deviation.concerns([run]) for run in runs)]
+    return common, [deviation for deviation in found if deviation not in common]
+
+
+def _tables(study: Study, results: Path, data: Path, numbered: Mapping[int, Deviation]) -> Iterator[str]:
     for name in study.tables:
         spec = queries.table(study, name)
         sheets = tables.made(spec, results, data)[0]
         if spec.published is not None:
             sheets = sheets + pairs.made(spec, results, data)[0]
         for sheet in sheets:
-            caption = f"{tables.sentence(sheet.caption)} {about(study, spec.runs, deviating)}".strip()
+            caption = f"{tables.sentence(sheet.caption)} {about(study, spec.runs, numbered)}".strip()
             yield rf"\called{{{_called(spec.name)}}}" + "\n" + to_latex(replace(sheet, caption=caption))
 
 
@@ -75,16 +88,14 @@ def _called(name: str) -> str:
     return text.latex(name.replace("_", " ").capitalize())
 
 
-def _figures(study: Study, results: Path, data: Path) -> Iterator[Figure]:
-    deviating = deviations(study, data)
+def _figures(study: Study, results: Path, numbered: Mapping[int, Deviation]) -> Iterator[Figure]:
     specs = [queries.figure(study, name) for name in study.figures]
     for spec in [*specs, *beside.learning_curves(study).values()]:
         if not (results / "figures" / f"{spec.name}.pdf").exists():
             continue
-        said = about(study, spec.runs, deviating)
+        said = f"{how_to_read(spec)} {about(study, spec.runs, numbered)}"
         if spec.name.startswith(beside.LEARNING):
-            name = text.latex(spec.caption.rstrip("."))
-            caption = f"Mean ± sample standard deviation over seeds. {said}"
+            name, caption = text.latex(spec.caption.rstrip(".")), said
         else:
             name, caption = _called(spec.name), f"{tables.sentence(spec.caption)} {said}".strip()
         yield Figure(name, f"figures/{spec.name}.pdf", caption)

@@ -23,7 +23,7 @@ class Picture:
     width: int = 0
     height: int = 0
     link: str = ""
-    """Its vector form, seen from the page."""
+    """Its files as seen from the page, but for `.png` and `.pdf`."""
 
 
 def picture(results: Path, name: str, title: str, caption: str) -> Picture:
@@ -37,4 +37,4 @@ def picture(results: Path, name: str, title: str, caption: str) -> Picture:
         small.save(buffer, "PNG", optimize=True)
         width, height = image.size
     source = "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
-    return Picture(name, title, caption, source, width, height, f"figures/{name}.pdf")
+    return Picture(name, title, caption, source, width, height, f"figures/{name}")

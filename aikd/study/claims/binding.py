@@ -6,15 +6,17 @@ Claims ask for no runs of their own. They see those that the study's tables and 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import Literal
 
+from aikd.messages import counted
 from aikd.study import queries
 from aikd.study.catalogue import DATA_SETS, FAMILIES, PAPER
 from aikd.study.claims.arms import PAPER_METHODS, Arm, arm
 from aikd.study.claims.claim import Claim, Contrast, Slot, short
 from aikd.study.claims.entries import paper_claims
 from aikd.study.methods import VARIED
-from aikd.study.metrics import MetricName
+from aikd.study.metrics import MetricName, always_zero
 from aikd.study.run import Run
 from aikd.study.schema import ModelEntry, Recipe, Study
 from aikd.study.specs import Cell
@@ -85,13 +87,13 @@ def own_claims(study: Study) -> Iterator[Claim]:
     rivals = [name for name in ("aikd", "baseline") if name in study.methods]
     for name in (name for name in study.methods if name not in PAPER_METHODS):
         own = Arm(queries.method_label(study, name), name)
-        for dataset, network, rival in (
-            (d, n, r) for d in study.data for n in networks(study, d) for r in rivals
-        ):
+        places = [(d, n, m) for d in study.data for n, m in networks(study, d).items()]
+        for (dataset, network, model), rival in product(places, rivals):
+            slug = network.lower().replace("-", "") if network in FAMILIES.values() else model
             theirs, ours = ((Slot(dataset, network, side, OWN),) for side in (arm(rival), own))
             label = f"{own.label} against {arm(rival).label}"
             yield Claim(
-                f"own.{name}.{rival}.{dataset}.{network.lower().replace('-', '')}", "own", "this study", None,
+                f"own.{name}.{rival}.{dataset}.{slug}", "own", "this study", None,
                 f"Methods of this study's own: {short(OWN)}",
                 f"{own.label} has a lower {short(OWN)} than {arm(rival).label} on {{data}} with {{model}}.",
                 f"{label}, {{data}}, {{model}}", OWN, (Contrast(label, theirs, ours, low=0.0),),
@@ -101,12 +103,13 @@ def own_claims(study: Study) -> Iterator[Claim]:
 def networks(study: Study, dataset: str) -> dict[str, str]:
     """What the paper calls the networks trained on a data set, and the first model of the study that is each.
 
-    A network that the paper does not have goes by its label.
+    A network that the paper does not have goes by its label, and so does a second model of one.
     """
     found: dict[str, str] = {}
     for model in study.data[dataset].models:
         entry = study.models[model]
-        found.setdefault(FAMILIES.get(entry.architecture or model, entry.label), model)
+        name = FAMILIES.get(entry.architecture or model, entry.label)
+        found[f"{entry.label} ({model})" if name in found else name] = model
     return found
 
 
@@ -160,6 +163,8 @@ class _Binder:
         paths = self._paths(slot.dataset, slot.network, slot.arm._replace(scaled=False))
         if isinstance(paths, str):
             return paths
+        if always_zero(slot.metric, classes := self.study.dataset(slot.dataset).classes):
+            return f"{short(slot.metric)} is always 0 with {classes} classes"
         return Cell(slot.metric, paths, self.study.calibration.scheme if slot.arm.scaled else "none")
 
     def _paths(self, dataset: str, network: str, arm: Arm) -> tuple[str, ...] | str:
@@ -241,11 +246,11 @@ def _changes_of_data(study: Study, name: str) -> list[str]:
     entry = study.data.get(name)
     if entry is None:
         return []
-    epochs = study.recipe_for(name).epochs
-    changes = [f"{entry.images_per_class} images a class"] if entry.images_per_class else []
-    changes += [f"{entry.holdout_per_class} images a class held out"] if entry.holdout_per_class else []
+    epochs, used, held = study.recipe_for(name).epochs, entry.images_per_class, entry.holdout_per_class
+    changes = [f"{counted(used, 'image')} a class"] if used else []
+    changes += [f"{counted(held, 'image')} a class held out"] if held else []
     changes += ["an excerpt"] if entry.counts else []
-    return changes + ([f"{epochs} epochs"] if epochs != EPOCHS else [])
+    return changes + ([counted(epochs, "epoch")] if epochs != EPOCHS else [])
 
 
 def _changes_of_model(entry: ModelEntry) -> list[str]:

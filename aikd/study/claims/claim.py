@@ -4,8 +4,9 @@ A claim is a conjunction of contrasts. A contrast is a number (the difference of
 metric) and the region in which the claim has it: the error of a rival minus AI-KD's above 0, say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 from aikd.study.claims.arms import Arm
@@ -66,6 +67,8 @@ class Claim:
     contrasts: tuple[Contrast, ...]
     pooled: bool = False
     """Whether it speaks of a mean over data sets, which a study may take over those that it has."""
+    ours: str = ""
+    """What its verdict rests on that is this project's and not the paper's: a margin, or how words are read."""
 
     @property
     def slots(self) -> list[Slot]:
@@ -88,6 +91,19 @@ class Claim:
             return contrast.label
         dataset, network, _, metric = contrast.plus[0]
         return f"{contrast.label}, {labels.get(dataset, dataset)}, {network}, {short(metric)}"
+
+
+def opposites(claims: Sequence[Claim]) -> list[tuple[Claim, Claim]]:
+    """Pairs of claims that have the same number in regions that do not meet: no two can hold."""
+    levels = [claim for claim in claims if claim.kind == "level"]
+    return [(one, other) for one, other in combinations(levels, 2) if _exclude(one, other)]
+
+
+def _exclude(one: Claim, other: Claim) -> bool:
+    a, b = one.contrasts[0], other.contrasts[0]
+    bounds = [(x.low, y.high) for x, y in ((a, b), (b, a))]
+    apart = any(low is not None and high is not None and low >= high for low, high in bounds)
+    return a.plus == b.plus and apart
 
 
 def short(metric: MetricName) -> str:

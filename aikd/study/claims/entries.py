@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from aikd.errors import UserError
 from aikd.study.catalogue import FAMILIES, PAPER
 from aikd.study.claims.arms import Arm, arm
-from aikd.study.claims.claim import Claim, Contrast, Slot, short
+from aikd.study.claims.claim import Claim, Contrast, Slot, opposites, short
 from aikd.study.explain import allowed, explaining
 from aikd.study.fields import Name, Positive, Scalar, Section
 from aikd.study.load import parsed
@@ -42,6 +42,13 @@ class _Entry(Section):
     data: Annotated[list[str], Field(min_length=1)]
     networks: Annotated[list[str], Field(min_length=1)]
     metrics: Annotated[list[MetricName], Field(min_length=1)]
+    reading: str = ""
+    """How words of the paper are read that could be read in another way."""
+
+    @property
+    def ours(self) -> str:
+        """What a verdict rests on that is not the paper's."""
+        return f"reading: {self.reading}" if self.reading else ""
 
     @abstractmethod
     def regions(self) -> Iterator[Region]:
@@ -106,6 +113,10 @@ class Within(_Entry):
     among: list[str]
     margin: Positive
 
+    @property
+    def ours(self) -> str:
+        return _margin(self.margin)
+
     def regions(self) -> Iterator[Region]:
         yield from (Region(arm(self.of), arm(other), low=-self.margin) for other in self.among)
 
@@ -118,6 +129,10 @@ class Gain(_Entry):
     over: str
     points: Positive
 
+    @property
+    def ours(self) -> str:
+        return "margin: half of the stated difference"
+
     def regions(self) -> Iterator[Region]:
         low, high = self.points / 2, self.points * 1.5
         yield Region(arm(self.of), arm(self.over), low, high, self.points)
@@ -129,6 +144,10 @@ class Equivalent(_Entry):
     kind: Literal["equivalent"]
     arms: Annotated[list[str], Field(min_length=2)]
     margin: Positive
+
+    @property
+    def ours(self) -> str:
+        return _margin(self.margin)
 
     def regions(self) -> Iterator[Region]:
         for first, second in itertools.combinations(map(arm, self.arms), 2):
@@ -161,6 +180,10 @@ class Value(_Entry):
     value: float
     margin: Positive
 
+    @property
+    def ours(self) -> str:
+        return _margin(self.margin)
+
     def regions(self) -> Iterator[Region]:
         yield Region(arm(self.of), None, self.value - self.margin, self.value + self.margin, self.value)
 
@@ -186,6 +209,13 @@ def paper_claims() -> tuple[Claim, ...]:
     return claims_in(parsed(FILE))
 
 
+@cache
+def opposite_places() -> dict[str, str]:
+    """Names of claims, and where the paper claims the opposite of the same number."""
+    pairs = opposites(paper_claims())
+    return {one.id: other.where for pair in pairs for one, other in (pair, pair[::-1])}
+
+
 def claims_in(data: Any) -> tuple[Claim, ...]:
     """The claims of a parsed file.
 
@@ -208,6 +238,10 @@ def claims_in(data: Any) -> tuple[Claim, ...]:
                 raise UserError(f"{claim.id}: two claims have this name")
             found[claim.id] = claim
     return tuple(found.values())
+
+
+def _margin(points: float) -> str:
+    return f"margin: {points:g} point{'' if points == 1 else 's'}"
 
 
 def _check_names(entry: _Entry) -> None:
@@ -242,8 +276,9 @@ def _expanded(entry: Entry) -> Iterator[Claim]:
         contrasts = tuple(_contrasts(entry, data, network, metric))
         name, pooled = ".".join([entry.id, *parts]), entry.join == "mean"
         yield Claim(
-            name, entry.kind, entry.where, entry.table, group, text, label, metric[0], contrasts, pooled
-        )
+            name, entry.kind, entry.where, entry.table, group, text, label, metric[0], contrasts, pooled,
+            entry.ours,
+        )  # fmt: skip
 
 
 def _contrasts(

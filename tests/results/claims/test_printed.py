@@ -188,3 +188,38 @@ def test_one_more_copy_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     altered(monkeypatch, 2, 33.93, mean=36.65, std=0.87)  # CS-KD as the Baseline on CUB-200-2011
     new = [slip for slip in slips() if slip.kind == "copy" and slip not in before]
     assert [slip.says for slip in new] == ["Baseline, CUB-200-2011, ResNet-18, Top-1 error: 36.65 ± 0.87"]
+
+
+# What makes claims fail
+
+
+def causes() -> list[set[str]]:
+    groups: dict[int, set[str]] = {}
+    for finding in printed_ledger():
+        if finding.cause is not None:
+            groups.setdefault(finding.cause, set()).add(finding.claim.id)
+    assert list(groups) == list(range(1, len(groups) + 1))
+    return list(groups.values())
+
+
+def test_claims_that_fail_by_one_slip_have_one_cause() -> None:
+    assert causes() == [
+        {"f1_best.tiny_imagenet.resnet18", "f1_best.tiny_imagenet.densenet121", "f1_best_everywhere"},
+        {"cifar_over_cskd"},
+        {"top5_best_r18.stanford_dogs"},
+        {"top5_close_r18.mit67"},
+        {"progressive_gain", "guide_gain"},  # each has the other's number
+        {"cutout_helps.top5_error", "all_augmentations_help"},
+    ]
+
+
+def test_only_a_margin_of_ours_makes_one_of_them_fail(findings: dict[str, PrintedFinding]) -> None:
+    failing = [finding for finding in findings.values() if finding.verdict == "fails"]
+    assert [f.claim.id for f in failing if f.ours] == ["top5_close_r18.mit67"]
+    assert findings["cifar_over_pskd"].ours == ""  # the table has the very number, no margin is needed
+
+
+def test_causes_follow_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    altered(monkeypatch, 4, 21.26, mean=20.5)  # Only Progressive: now the text has neither gain
+    assert {"progressive_gain"} in causes()
+    assert {"guide_gain"} in causes()

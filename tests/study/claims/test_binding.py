@@ -7,7 +7,6 @@ import pytest
 
 from aikd.study import queries, specs
 from aikd.study.claims.binding import Bound, bind, claimed_runs
-from aikd.study.claims.claim import Slot
 from aikd.study.load import check_study
 from aikd.study.schema import Study
 from tests.conftest import DEMO, GONE, PAPER, ROOT, changed, parsed
@@ -201,15 +200,14 @@ def test_a_method_under_the_paper_s_name_that_is_another_one_is_missing() -> Non
     assert found["top1_best.cifar100.resnet18"].missing == ("no PS-KD",)
 
 
-def test_methods_of_the_study_s_own_are_set_beside_ai_kd_and_the_baseline() -> None:
-    own = {"method": "aikd", "label": "Mine", "settings": {"critic.input": "probabilities"}}
-    found = {name: b for name, b in paper_with(methods__mine=own).items() if name.startswith("own.")}
-    assert len(found) == 2 * 6 * 2
-    bound = found["own.mine.aikd.cifar100.densenet121"]
-    assert bound.text == "Mine has a lower Top-1 error than AI-KD on CIFAR-100 with DenseNet-121."
-    [contrast] = bound.contrasts
-    assert bound.cells[contrast.minus[0]].paths[0] == (
-        "cifar100/densenet121_3x3/aikd/critic.input=%22probabilities%22/seed0".replace("%22", "")
-    )
-    assert isinstance(contrast.plus[0], Slot)
-    assert contrast.low == 0
+def test_top_5_errors_of_few_classes_are_not_compared() -> None:
+    few = {"counts": {"classes": 5, "train": 400, "test": 100}, "accept_other": True}
+    data = changed(parsed(PAPER), {f"data/cifar100/{key}": value for key, value in few.items()})
+    found = bounds(check_study(data))
+    assert found["losses_best.top5_error"].missing == ("Top-5 error is always 0 with 5 classes",)
+    assert found["losses_best.top1_error"].missing == ()
+
+
+def test_one_of_something_is_no_plural() -> None:
+    changes = {"data__cifar100__images_per_class": 1, "recipe__epochs": 1, "recipe__milestones": []}
+    assert "(1 image a class, 1 epoch)" in paper_with(**changes)["top1_best.cifar100.resnet18"].text

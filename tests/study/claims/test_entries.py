@@ -8,7 +8,7 @@ import pytest
 from aikd.errors import UserError
 from aikd.study.claims.arms import arm
 from aikd.study.claims.claim import Claim
-from aikd.study.claims.entries import FILE, claims_in, paper_claims
+from aikd.study.claims.entries import FILE, claims_in, opposite_places, paper_claims
 from aikd.study.load import parsed
 from tests.conftest import GONE, changed
 
@@ -187,3 +187,48 @@ def test_the_file_in_the_package_is_refused_when_it_is_damaged() -> None:
     damaged = changed(parsed(FILE), {"claims/3/group": GONE})
     with pytest.raises(UserError, match=r"^claims\.3\.group: missing, and required$"):
         claims_in(damaged)
+
+
+# What is this project's in a claim
+
+
+def test_a_claim_says_which_margin_or_reading_is_not_the_paper_s() -> None:
+    arms = {"arms": ["aikd", "cskd"], "of": GONE, "among": GONE}
+    points = {"points": 2, "over": "cskd", "among": GONE}
+    for changes, said in (
+        ({}, ""),
+        ({"reading": "“leads” is said of errors"}, "reading: “leads” is said of errors"),
+        ({"kind": "within", "margin": 0.5}, "margin: 0.5 points"),
+        ({"kind": "equivalent", "margin": 1} | arms, "margin: 1 point"),
+        ({"kind": "gain"} | points, "margin: half of the stated difference"),
+        ({"kind": "value", "value": 9, "margin": 2, "among": GONE}, "margin: 2 points"),
+        ({"kind": "level", "below": 5, "among": GONE}, ""),
+    ):
+        found = claims_in({"claims": [changed(BEST, changes)]})
+        assert {claim.ours for claim in found} == {said}, changes
+
+
+def test_whatever_the_paper_says_without_a_number_is_marked_as_read_by_us() -> None:
+    ours = {claim.id.split(".")[0] for claim in paper_claims() if claim.ours}
+    sized = {claim.id.split(".")[0] for claim in paper_claims() if claim.kind in ("gain", "value")}
+    assert ours - sized == {
+        "mean_best", "mean_best_top5", "top1_tiny_close", "top5_close_r18", "top5_close_d121", "scaling_calibrates",
+        "above_diagonal_r18", "above_diagonal_d121", "omega_insensitive",
+    }  # fmt: skip
+
+
+def test_claims_on_one_number_that_exclude_each_other_know_of_each_other() -> None:
+    places = opposite_places()
+    data = ("cifar100", "tiny_imagenet", "cub200", "stanford_dogs", "mit67", "fgvc_aircraft")
+    names = [f"{name}_r18.{d}" for name in ("overconfident", "above_diagonal") for d in data]
+    names += [
+        f"{name}_d121.{d}"
+        for name in ("overconfident", "above_diagonal")
+        for d in data
+        if d != "tiny_imagenet"
+    ]
+    assert sorted(places) == sorted(names)
+    assert places["overconfident_r18.mit67"] == "Section 4.3 and Figure 4"
+    assert places["above_diagonal_d121.mit67"] == "Section 4.3"
+    for name in places:  # both speak of the gap, and each says on which side of 0 it is
+        assert ("its confidence exceeds" in by_id(name).text) is name.startswith("over")

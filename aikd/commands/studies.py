@@ -81,7 +81,7 @@ def add(command: Adder) -> None:
     what = shared(
         "run", metavar="RUN_OR_DATASET",
         help="name of a data set; or path of a run, which says every setting that is not its method's default: those "
-        "of the study and of its `when` stand in the paths that `aikd status --all` lists, and are not added",
+        "of the study and of its `when` stand in the paths of its own runs, and are not added to others",
     )  # fmt: skip
     command(settings, what, STUDY)
     command(schema)

@@ -144,7 +144,7 @@ def test_predictions_that_are_left_behind_cost_no_run(
 
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "write_predictions", write)
-        assert main(cramped.train(BASELINE)) == 0
+        assert main(cramped.train(BASELINE, "--again")) == 0
     room.relent()
     assert (
         f"predictions were not left behind ([Errno {errno_of(room)}] {room.reason}" in capsys.readouterr().err

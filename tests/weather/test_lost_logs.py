@@ -94,5 +94,5 @@ def test_another_broken_pipe_is_a_failure(
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr(jobs, "train", broken)
-    assert main(project.train(BASELINE)) == 1
+    assert main(project.train(BASELINE, "--again")) == 1
     assert capsys.readouterr().err == "aikd train: [Errno 32] Broken pipe\n"

@@ -25,7 +25,6 @@ from aikd.errors import Interrupted
 from aikd.study.layout import PROGRESS
 from tests.conftest import ROOT
 from tests.engine.resuming import (
-    EPOCHS,
     METHODS,
     RECIPE,
     SIGNALS,

@@ -25,6 +25,7 @@ from docs.tools.__main__ import PART, filled
 from docs.tools.excerpts import excerpt
 from docs.tools.site import equation
 from tests.conftest import ROOT
+from tests.docs.blocks import PAGES, blocks
 
 DOCS = ROOT / "docs"
 STUDY = (DOCS / "study.md").read_text(encoding="utf-8")
@@ -35,6 +36,18 @@ COMMANDS = (DOCS / "commands.md").read_text(encoding="utf-8")
 def test_generated_parts_are_what_would_be_generated_now(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert filled(text) == text, "run: make docs"
+
+
+def test_a_dry_run_is_shown_so_that_it_counts_its_jobs() -> None:
+    """Snakemake's bare `--quiet` prints nothing at all."""
+    quiet = [
+        line
+        for block in (block for page in PAGES for block in blocks(page))
+        for line in block.text.splitlines()
+        if "snakemake" in line and "--quiet" in line
+    ]
+    assert len(quiet) > 5
+    assert [line for line in quiet if "--quiet rules " not in line] == []
 
 
 @pytest.mark.parametrize("picture", sorted(terminal.pictures()), ids=lambda picture: picture.name)

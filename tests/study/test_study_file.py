@@ -1,5 +1,9 @@
 """A study file: how it is read, and what may stand in it."""
 
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +43,22 @@ from tests.conftest import DEMO, GONE, PAPER, changed, parsed
 def test_a_file_that_is_no_study_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError) as error, of_a_fresh_process():
         load_study(file)
     first, *more = str(error.value).splitlines()
     assert first.startswith(f"{file}: {message}")
     assert [line for line in more if not line.startswith(f"{file}: ")] == []
+
+
+@contextmanager
+def of_a_fresh_process() -> Iterator[None]:
+    """Python's own limit of nested calls, counted from here: tests that ran before may have left another."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 1000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_a_value_that_contains_itself_is_refused(tmp_path: Path) -> None:

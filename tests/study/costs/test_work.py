@@ -53,8 +53,8 @@ def test_evaluations_are_as_rare_as_the_study_says(paper: Study, every: int, loo
 def test_the_critic_is_counted_and_negligible(paper: Study) -> None:
     w = of(paper, "cifar100/preact_resnet18/aikd/seed0")
     # FC1 and FC2 of 2 × 100 × 64 and 2 × 64 × 32 operations: in an update 6 and 5 times for each of three batches,
-    # and three times for L_A, of which once for what is logged.
-    assert w.critic == 3 * (6 * 12_800 + 5 * 4_096) + 3 * (12_800 + 4_096)
+    # and twice for L_A.
+    assert w.critic == 3 * (6 * 12_800 + 5 * 4_096) + 2 * (12_800 + 4_096)
     assert w.critic / w.network.training < 1e-3
     assert of(paper, "cifar100/preact_resnet18/aikd/omega=0/seed0").critic == 0
 

@@ -21,6 +21,7 @@ from aikd.study.load import load_study
 from aikd.study.resolve import prepared_folder, resolve, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
+from aikd.study.why import otherwise
 from tests.conftest import DEMO, changed, parsed
 
 METHOD = '''
@@ -176,6 +177,17 @@ def test_an_edit_changes_just_the_runs_that_use_the_file(read: Read) -> None:
         Path(name).write_text(f"{text}\nlater = 1\n")
         assert [i for i, found in enumerate(settings()) if found != before[i]] == expected
         Path(name).write_text(text)
+
+
+def test_a_run_of_other_code_is_not_as_the_study_says(read: Read) -> None:
+    study = read(OWN)
+    run = Run("digits", "preact_resnet18", "mine")
+    trained = resolve(study, run)
+    assert otherwise(read(OWN), run, trained) is None
+    Path("method.py").write_text(f"{METHOD}\nlater = 1\n")
+    codes = [identity(text) for text in (METHOD, Path("method.py").read_text())]
+    words = "not trained as the study says: extension.code was {!r}, now it is {!r}".format(*codes)
+    assert otherwise(read(OWN), run, trained) == words
 
 
 def test_names_hold_until_the_next_study_is_read(read: Read) -> None:

@@ -1,4 +1,7 @@
-"""All that an extension needs: `from aikd.extend import …`. Importing it loads no torch. See docs/extend.md."""
+"""All that an extension needs: `from aikd.extend import …`. Importing it loads no torch. See docs/extend.md.
+
+In `Method.step` the student is a function of images; the module itself comes in `end_epoch`.
+"""
 
 from aikd.methods import Batch, Method, Network, Setup, Step, Targets
 from aikd.methods.own import method

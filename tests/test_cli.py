@@ -79,6 +79,16 @@ def test_check_reads_config_yaml_of_the_folder_unless_told(
     assert "results go to results/demo/" in capsys.readouterr().out
 
 
+def test_check_takes_the_study_as_other_commands_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(DEMO)]) == 0
+    said = capsys.readouterr().out
+    assert main(["check", "--study", str(DEMO)]) == 0
+    assert capsys.readouterr().out == said
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(PAPER), "--study", str(DEMO)])
+    assert "not allowed with" in capsys.readouterr().err
+
+
 def test_check_names_file_and_key_of_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(DEMO.read_text(encoding="utf-8").replace("  epochs: ", "  epoch: "), encoding="utf-8")

@@ -150,9 +150,20 @@ def test_of_a_superior_model_a_table_wants_only_the_model(say: Say, project: Pat
     summary = project / f"results/small/runs/{DONE}/train.json"
     summary.write_text(json.dumps({"run": DONE, "settings": json.loads(settings(DONE))}))
     states = {
-        target: _state(say("status", target, "--json"), DONE) for target in ("table_2", "table_3", "all")
+        target: _state(say("status", target, "--json"), DONE)
+        for target in ("table_2", "table_3", "report", "all_runs", "all")
     }
-    assert states == {"table_2": "trained", "table_3": "done", "all": "trained"}
+    assert states.pop("table_3") == "done"
+    assert set(states.values()) == {"trained"}
+
+
+def test_a_run_that_is_none_of_the_studys_is_called_so(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--study", "study.yaml", "digits/net/baseline/seed7", DONE, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "digits/net/baseline/seed7: seed 7 is none of the study's, which has 0, 1\n"
+    assert [run["state"] for run in json.loads(shown.out)["runs"]] == ["waiting", "done"]
 
 
 def _state(text: str, run: str) -> str:

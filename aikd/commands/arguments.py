@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from aikd.errors import UserError
 
-TARGETS = "tables, figures, claims, or all"
+TARGETS = "tables, figures, learning_curves, claims, report, all_runs, or all"
 JSON = "JSON, or @FILE that holds it"
 SETTINGS = "`aikd settings RUN` prints what is meant"
 

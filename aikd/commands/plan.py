@@ -230,7 +230,9 @@ def _throughput(text: str) -> float:
 def add(command: Adder) -> None:
     """Add the command to the command line."""
     c = command(plan, STUDY, DATA)
-    c.add_argument("targets", nargs="*", metavar="TARGET", help=f"{TARGETS} (each, and all)")
+    c.add_argument(
+        "targets", nargs="*", metavar="TARGET", help=f"{TARGETS} (each table and figure, claims, all)"
+    )
     speed = c.add_mutually_exclusive_group()
     speed.add_argument(
         "--device-tflops",

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from aikd.commands.arguments import STUDY, TARGETS, Adder, asking, run_of
-from aikd.messages import duration
+from aikd.messages import duration, say
 
 FOLDED = ("trained", "waiting", "done")
 """States of runs that are counted, not listed."""
@@ -23,10 +23,13 @@ def status(options: argparse.Namespace) -> None:
     """Say where each run of a study stands, and how long each table and figure still takes."""
     from aikd.study.load import load_study
     from aikd.study.resolve import resolve
-    from aikd.study.targets import ALL, results_of, runs_of, targets_of
+    from aikd.study.targets import WHOLE, results_of, runs_of, stranger, targets_of
 
     study = load_study(options.study)
     named = [run_of(study, options.study, text) for text in options.targets if "/" in text]
+    for run in named:
+        if note := stranger(study, run):
+            say(f"{run.path}: {note}")
     wanted = [text for text in options.targets if "/" not in text]
     with asking(options.study):
         chosen = {} if named and not wanted else targets_of(study, wanted)
@@ -34,7 +37,7 @@ def status(options: argparse.Namespace) -> None:
     settings = {run.path: resolve(study, run) for run in [*named, *runs_of(study, names)]}
     results = {path for name in names for path in results_of(study, name)}
     asked = (
-        settings.keys() if ALL in chosen else results | {run.path for run in named}
+        settings.keys() if chosen.keys() & set(WHOLE) else results | {run.path for run in named}
     )  # all_runs.csv is of all
     listed = [run.path for run in named] or list(settings)
     options.all = options.all or bool(named)
@@ -226,7 +229,7 @@ def add(command: Adder) -> None:
     c = command(status, STUDY)
     c.add_argument(
         "targets", nargs="*", metavar="RUN_OR_TARGET",
-        help=f"paths of runs, which alone are listed then; and {TARGETS} (each, and all)",
+        help=f"paths of runs, which alone are listed then; and {TARGETS} (each table and figure, claims, all)",
     )  # fmt: skip
     c.add_argument(
         "--watch", nargs="?", type=_seconds, const=10.0, metavar="SECONDS",

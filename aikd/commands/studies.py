@@ -16,8 +16,9 @@ def check(options: argparse.Namespace) -> None:
     from aikd.study.resolve import prepared_folder, resolve_data
     from aikd.study.targets import ALL, runs_of, targets_of
 
-    study = load_study(options.study)
-    print(f"{options.study}: study {study.name!r} is valid; results go to {study.results}/")
+    file = options.file or options.study
+    study = load_study(file)
+    print(f"{file}: study {study.name!r} is valid; results go to {study.results}/")
     for extension in active:
         late = "; it imports torch when it is read, for which every command on the study waits"
         print(f"extension {extension}{late if extension.slow else ''}")
@@ -75,9 +76,9 @@ def data_settings(file: Path, name: str) -> dict[str, Any]:
 
 def add(command: Adder) -> None:
     """Add the commands to the command line."""
-    command(check).add_argument(
-        "study", nargs="?", type=Path, default=STUDY_FILE, help="study file (config.yaml)"
-    )
+    one = command(check).add_mutually_exclusive_group()
+    one.add_argument("file", nargs="?", type=Path, metavar="STUDY", help="study file (config.yaml)")
+    one.add_argument("--study", type=Path, default=STUDY_FILE, help="the same, as other commands have it")
     what = shared(
         "run", metavar="RUN_OR_DATASET",
         help="name of a data set; or path of a run, which says every setting that is not its method's default: those "

@@ -17,10 +17,11 @@ from aikd.files import new_folder, refuse_existing, write_json, write_text
 from aikd.records import file_digest, read_metrics, read_summary
 from aikd.study.catalogue import Transform
 from aikd.study.check import check_run
-from aikd.study.layout import METRICS, MODEL, RUNS
-from aikd.study.resolve import prepared_folder, resolve_data
+from aikd.study.layout import METRICS, MODEL, RUNS, SUMMARY
+from aikd.study.resolve import resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
+from aikd.study.why import otherwise
 
 CARD = "README.md"
 ONNX = "model.onnx"
@@ -52,7 +53,7 @@ def export(
         onnx: write the network as ONNX, too.
 
     Raises:
-        UserError: the run is not finished, a file of it is damaged, it was not trained on what the study prepares, the
+        UserError: the run is not finished, a file of it is damaged, it was not trained as the study says, the
             temperature is not there, the ONNX libraries are not installed, or something is at `target` already.
     """
     refuse_existing(target)
@@ -62,6 +63,11 @@ def export(
         require()
     check_run(study, Run.from_path(run))
     settings = trained_settings(results, run)
+    if why := otherwise(study, Run.from_path(run), settings):
+        raise UserError(
+            f"{results / RUNS / run / SUMMARY}: {why}; train the run again, or name with --study the study that it was "
+            "trained by"
+        )
     prepared = open_data(settings, data)
     check_data(results, run, prepared)
     facts = describe(study, settings, prepared, results, scheme)
@@ -109,18 +115,8 @@ def describe(
 
 
 def sight(study: Study, settings: dict[str, Any], prepared: Prepared) -> Sight:
-    """What preparation and evaluation together do with an image file.
-
-    Raises:
-        UserError: the study prepares the data in another way than the run was trained on.
-    """
+    """What preparation and evaluation together do with an image file."""
     name = settings["data"]["name"]
-    wanted = resolve_data(study, name)
-    if (found := prepared_folder(wanted)) != settings["data"]["prepared"]:
-        raise UserError(
-            f"data.{name}: this study prepares {found}, but {settings['run']} was trained on "
-            f"{settings['data']['prepared']}; name the study that it was trained by with --study"
-        )
     transform = Transform.model_validate(settings["data"]["transform"])
     images = prepared.images("test")
     sides = images.sizes.min(1) if isinstance(images, Packed) else [min(images.shape[2:])]
@@ -128,7 +124,7 @@ def sight(study: Study, settings: dict[str, Any], prepared: Prepared) -> Sight:
     common = int(sides[0]) if len(set(sides)) == 1 else None
     return Sight(
         cut_bottom=layout.cut_bottom if (layout := LAYOUTS.get(name)) else 0,
-        short_side=wanted["sides"]["test"],
+        short_side=resolve_data(study, name)["sides"]["test"],
         resize=transform.resize or common,
         rounded=on_host(images, transform),
         size=transform.size,

@@ -93,10 +93,13 @@ def _scores(facts: Facts) -> str:
 
 def _origin(facts: Facts, terms: str | None) -> dict[str, Any]:
     known = facts.provenance
+    recipe = known["settings"]["recipe"]
     return {
         "method": known["settings"]["method"],
         "training images": f"{known['images']:,}" if "images" in known else None,
-        "epochs": known.get("epochs"),
+        "epochs": recipe["epochs"],
+        "learning rate": _rate(recipe),
+        "batch size": recipe["batch_size"],
         "seed": known["settings"]["seed"],
         "data": f"SHA-256 `{known['data']}`" if "data" in known else None,
         "terms of the data": terms,
@@ -105,6 +108,13 @@ def _origin(facts: Facts, terms: str | None) -> dict[str, Any]:
         "versions": ", ".join(f"{name} {number}" for name, number in known.get("versions", {}).items())
         or None,
     }
+
+
+def _rate(recipe: dict[str, Any]) -> str:
+    """The learning rate, and where it falls: that of an epoch is divided once for each milestone before it."""
+    rate, reached = f"{recipe['learning_rate']:g}", [m for m in recipe["milestones"] if m < recipe["epochs"]]
+    after = ", ".join(map(str, reached))
+    return f"{rate}, times {recipe['decay']:g} after epoch {after}" if after else rate
 
 
 def _scaling(facts: Facts) -> str:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from aikd.engine.compiling import compiled
-from aikd.methods.base import Network
+from aikd.errors import UserError
+from aikd.methods.base import IN_STEP, Network
 from aikd.models.folding import folded
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -55,7 +56,13 @@ class Precision:
         return forward
 
     def frozen(self, module: nn.Module) -> Network:
-        """A copy of the module that never changes again: eval mode, no gradients, BatchNorm folded if it may be."""
+        """A copy of the module that never changes again: eval mode, no gradients, BatchNorm folded if it may be.
+
+        Raises:
+            UserError: it is no module; methods are handed this function as `setup.freeze`.
+        """
+        if not isinstance(module, nn.Module):
+            raise UserError(f"setup.freeze takes a torch module, found {type(module).__name__}; {IN_STEP}")
         copied = folded(module) if self.fold else copy.deepcopy(module).eval()
         network = self.place(copied).requires_grad_(False)
         if self.name != "fp32" and self.fold:

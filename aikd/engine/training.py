@@ -197,6 +197,7 @@ class Trainer:
 
     def _means(self, log: list[dict[str, Tensor]], epoch: int) -> dict[str, float]:
         """Means of the logged scalars over the epoch's steps."""
+        self._check_terms(log, epoch)
         names = list(log[0])
         if taken := RESERVED & set(names[:-2]):
             raise UserError(
@@ -204,12 +205,28 @@ class Trainer:
                 "name already, so the term needs another"
             )
         # Here, at the end of an epoch, the host waits for the device for the first time.
-        values = torch.stack([torch.stack(list(scalars.values())).float() for scalars in log]).cpu().double()
+        values = (
+            torch.stack([torch.stack([scalars[name] for name in names]).float() for scalars in log])
+            .cpu()
+            .double()
+        )
         if bad := first_not_finite(names, values.tolist()):
             name, step = bad
             value = values[step - 1, names.index(name)].item()
             self._diverged(f"{name} is {value} in epoch {epoch + 1}, step {step} of {len(values)}")
         return dict(zip(names, values.mean(0).tolist(), strict=True))
+
+    def _check_terms(self, log: list[dict[str, Tensor]], epoch: int) -> None:
+        """Refuse terms that have no column of their own in the history: it has one for each of the first step."""
+        first, known = log[0].keys(), (self.history or log)[0].keys()
+        for step, found in enumerate((scalars.keys() for scalars in log), 1):
+            if odd := sorted(found ^ first) or sorted(found - known):
+                logs = "logs" if odd[0] in found else "does not log"
+                raise UserError(
+                    f"{self.settings['run']}: {type(self.method).__name__}.step {logs} the term {odd[0]!r} in epoch "
+                    f"{epoch + 1}, step {step}, unlike before; terms are columns of history.csv, so every step must "
+                    "log the same"
+                )
 
     def _check_weights(self, epoch: int) -> None:
         """Refuse weights and BatchNorm statistics that no loss has seen yet: those of an epoch's last step."""

@@ -15,6 +15,13 @@ if TYPE_CHECKING:  # an extension is read, and its classes are made, without tor
     from torch import Tensor, nn
 
 
+IN_STEP = (
+    "in step the student is a function of images; the module itself comes in end_epoch(student) and "
+    "load_state_dict(state, student)"
+)
+"""What who takes a step's student for a module is told."""
+
+
 class Network(Protocol):
     """Images [B, 3, H, W] → fp32 logits [B, C]."""
 
@@ -91,9 +98,10 @@ class Setup:
     seed: int
     device: torch.device
     superior: Network | None
-    """S^Sup: frozen, in eval mode; None where the settings have no use for it."""
+    """S^Sup: a function of images, frozen, in eval mode; None where the settings have no use for it
+    (`needs_superior`)."""
     freeze: Callable[[nn.Module], Network]
-    """Makes a frozen copy of a network, in eval mode."""
+    """Makes a frozen copy, in eval mode, of a module: of the student in `end_epoch`, not of what `step` is given."""
 
 
 class Method(ABC):
@@ -108,13 +116,18 @@ class Method(ABC):
 
     @abstractmethod
     def step(self, student: Network, batch: Batch) -> Step:
-        """The loss of one batch; `student` is in train mode."""
+        """The loss of one batch.
+
+        Args:
+            student: a function of images, in train mode, that keeps gradients; no module, so it has no parameters and
+                cannot be frozen: the module comes in `end_epoch`.
+        """
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before the first batch of an epoch, counted from 0."""
 
     def end_epoch(self, student: nn.Module) -> None:
-        """Called after the last batch of an epoch."""
+        """Called after the last batch of an epoch; `student` is the module itself, in train mode."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the method needs to go on after an interruption: tensors and plain data, nested in dicts."""

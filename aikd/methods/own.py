@@ -1,11 +1,12 @@
 """An extension's method: looked at when its file is read, and once more in the first step of training."""
 
 import inspect
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from aikd.errors import UserError
-from aikd.methods.base import Batch, Method, Network, Step
+from aikd.methods.base import IN_STEP, Batch, Method, Network, Setup, Step
 from aikd.study.extensions import adds, check_settings, check_takes
 from aikd.study.methods import METHODS, MethodSettings, MethodSpec
 
@@ -58,7 +59,8 @@ def check_first_step(method: Method, name: str, classes: int) -> None:
         name: of the method; of those built in nothing is looked at.
 
     Raises:
-        UserError: in the first step, if that is not a scalar loss, logits [B, classes] and scalars to log.
+        UserError: in the first step, if that is not a scalar loss, logits [B, classes] and scalars to log, or if it
+            asks of the student, or of a superior model, what is not there.
     """
     if not (own := METHODS.own.get(name)):
         return
@@ -66,11 +68,27 @@ def check_first_step(method: Method, name: str, classes: int) -> None:
 
     def first(student: Network, batch: Batch) -> Step:
         del vars(method)["step"]  # the class's own from now on
-        found = step(student, batch)
+        try:
+            found = step(student, batch)
+        except (AttributeError, TypeError) as error:
+            _check_given(where, error, student, method.setup)
+            raise
         _check_step(where, found, [len(batch.images), classes])
         return found
 
     vars(method)["step"] = first
+
+
+def _check_given(where: str, error: Exception, student: Network, setup: Setup) -> None:
+    """Refuse what asks for something that a step is not given; any other error is the method's own."""
+    if isinstance(error, AttributeError) and error.obj is student:
+        raise UserError(f"{where}: student.{error.name}: {IN_STEP}") from None
+    line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    if setup.superior is None and "'NoneType'" in str(error) and "setup.superior" in line:
+        settings = type(setup.settings).__name__
+        raise UserError(
+            f"{where}: setup.superior is None, as needs_superior of {settings} is false"
+        ) from None
 
 
 def _check_step(where: str, found: Any, shape: list[int]) -> None:

@@ -112,7 +112,7 @@ def data_set(name: str, facts: DataSet) -> Callable[[Thing], Thing]:
 
 
 def adds(
-    registry: Registry[Any], name: str, spec: Any, check: Callable[[Any], None]
+    registry: Registry[Any], name: Any, spec: Any, check: Callable[[Any], None]
 ) -> Callable[[Thing], Thing]:
     """Adds what it decorates to those of its kind, for whoever reads the file.
 
@@ -120,8 +120,12 @@ def adds(
         check: refuses what training could not call.
 
     Raises:
-        UserError: the name is not a plain one, or taken.
+        UserError: the name is none, not a plain one, or taken.
     """
+    if not isinstance(name, str):  # it is what the decorator stands above
+        written = "model" if registry is ARCHITECTURES else registry.kind
+        called = getattr(name, "__name__", "name").lower()
+        raise UserError(f'found @{written} without a name; it is written @{written}("{called}")')
     if not NAME.fullmatch(name):
         raise UserError(f"found the name {name!r}; allowed are lower-case letters, digits and _")
     if name in registry.built_in or any(

@@ -1,40 +1,50 @@
-"""What can be asked for by name: tables, figures, the claims and all of it, and the runs behind each."""
+"""What can be asked for by name: tables, figures, learning curves, claims and all of it, and the runs behind each."""
 
 from collections.abc import Iterable, Sequence
 
 from aikd.study import queries
+from aikd.study.beside import LEARNING, learning_curves
 from aikd.study.claims.binding import claimed_runs
 from aikd.study.explain import allowed
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
 ALL = "all"
+WHOLE = ("report", "paper", "all_runs", ALL)
+"""Targets that show every run of the study."""
 CLAIMS = "claims"
+CURVES = "learning_curves"
 TOGETHER = "together"
 
 
 def targets_of(study: Study, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """Target → what it is made of: names of tables and figures, or the claims. None wanted: every target, and `all`;
-    several: `together`, too.
+    """Target → what it is made of: names of tables, figures and learning curves, or the claims. None wanted: every
+    table and figure, the claims, and `all`; several: `together`, too.
 
     Raises:
         UserError: the study has no such target.
     """
-    known = [*queries.targets(study), CLAIMS, ALL]
+    shown = [*queries.targets(study), CLAIMS]
+    known = [*shown, CURVES, *WHOLE]
+    curves = list(learning_curves(study)) if any(name.startswith(LEARNING) for name in wanted) else []
     for name in wanted:
-        if name not in known:
+        if name not in (*known, *curves):
             allowed("target", name, known)
-    parts = {ALL: [*study.tables, *study.figures], CLAIMS: [CLAIMS]}
+    parts = {name: [name] for name in curves} | {CLAIMS: [CLAIMS], CURVES: curves}
+    parts |= {name: [*study.tables, *study.figures] for name in WHOLE}
     chosen = {
-        name: parts.get(name) or queries.outputs_of(study, name) for name in dict.fromkeys(wanted or known)
+        name: parts.get(name) or queries.outputs_of(study, name)
+        for name in dict.fromkeys(wanted or [*shown, ALL])
     }
-    if len(wanted) > 1 and ALL not in wanted:
+    if len(wanted) > 1 and not set(WHOLE) & set(wanted):
         chosen[TOGETHER] = list(dict.fromkeys(name for names in chosen.values() for name in names))
     return chosen
 
 
 def results_of(study: Study, name: str) -> list[str]:
-    """Paths of the runs whose results a table, a figure or the claims show."""
+    """Paths of the runs whose results a table, a figure, learning curves or the claims show."""
+    if name.startswith(LEARNING):
+        return learning_curves(study)[name].runs
     return claimed_runs(study) if name == CLAIMS else queries.spec(study, name).runs
 
 

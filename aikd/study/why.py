@@ -8,7 +8,7 @@ from typing import Any
 
 from aikd.errors import UserError
 from aikd.files import read_json
-from aikd.records import MISSING, data_digest, differences, read_metrics, read_summary
+from aikd.records import MISSING, data_digest, difference, differences, read_metrics, read_summary
 from aikd.study.explain import show
 from aikd.study.layout import HISTORY, MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.resolve import resolve
@@ -112,6 +112,16 @@ class Judge:
         except UserError as error:
             return [str(error)]
         return []
+
+
+def otherwise(study: Study, run: Run, trained: Any) -> str | None:
+    """That a run was trained with other settings than the study's, and the first that differs; None: with the same.
+
+    Args:
+        trained: the `settings` of its summary.
+    """
+    change = difference(trained, json.loads(json.dumps(resolve(study, run))))
+    return f"not trained as the study says: {change}" if change else None
 
 
 def _changes(old: Any, new: dict[str, Any]) -> list[str]:

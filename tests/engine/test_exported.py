@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,8 @@ def test_an_export_says_what_it_is(photographs: Trained, folder: Path) -> None:
     assert facts["provenance"]["settings"] == trained_as["settings"]
     assert facts["provenance"]["data"] == trained_as["data"]
     card = (folder / "README.md").read_text()
-    for words in ("2: a cat, dog", facts["weights"], "held out", "`photographs/net/baseline/seed0`"):
+    recipe = ("| epochs | 1 |", "| learning rate | 0.05 |", "| batch size | 64 |")
+    for words in ("2: a cat, dog", facts["weights"], "held out", "`photographs/net/baseline/seed0`", *recipe):
         assert words in card
     assert f"{facts['metrics']['top1_error']:.4g}" in card
     assert str(photographs.root) not in "".join(
@@ -225,10 +227,22 @@ def test_damaged_weights_are_not_exported(photographs: Trained, tmp_path: Path) 
     assert not (tmp_path / "target").exists()
 
 
-def test_a_study_that_prepares_otherwise_is_refused(photographs: Trained, tmp_path: Path) -> None:
-    other = study_of("photographs", photographs.root / "images", stored_side=300)
-    with pytest.raises(UserError, match=r"this study prepares photographs/\w+, but .* was trained on"):
-        exporting.export(other, photographs.run, photographs.results, photographs.data, tmp_path / "target")
+@pytest.mark.parametrize(
+    ("data", "recipe", "change"),
+    [
+        ({"stored_side": 300}, {}, r"data\.prepared was 'photographs/\w+', now it is 'photographs/\w+'"),
+        ({}, {"learning_rate": 0.04}, r"recipe\.learning_rate was 0\.05, now it is 0\.04"),
+    ],
+)
+def test_a_run_that_is_not_as_the_study_says_is_refused(
+    photographs: Trained, tmp_path: Path, data: dict[str, Any], recipe: dict[str, Any], change: str
+) -> None:
+    other = study_of("photographs", photographs.root / "images", holdout_per_class=2, **data)
+    edited = other.model_copy(update={"recipe": other.recipe.model_copy(update=recipe)})
+    words = rf"{photographs.run}/train\.json: not trained as the study says: {change}; train the run again, or name"
+    with pytest.raises(UserError, match=words):
+        exporting.export(edited, photographs.run, photographs.results, photographs.data, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
 
 
 def test_what_preparation_cuts_off_is_cut_off(folder: Path, copied: Path, tmp_path: Path) -> None:

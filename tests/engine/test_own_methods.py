@@ -118,6 +118,10 @@ def test_functions_of_other_kinds_are_looked_at_too() -> None:
 # Seen in the first step
 
 
+LOGITS = "logits = student(batch.images)"
+RETURN = 'return Step(loss, logits, {"square": loss})'
+
+
 def own(data: Path) -> Trainer:
     settings = resolve(check_study(STUDY), Run("digits", "plain", "mine"))
     return trainer(settings, data)
@@ -138,11 +142,71 @@ def own(data: Path) -> Trainer:
     ],
 )  # fmt: skip
 def test_what_is_no_step_is_refused_in_the_first_one(tiny: Path, returned: str, expected: str) -> None:
-    written(('return Step(loss, logits, {"square": loss})', f"return {returned}"))
+    written((RETURN, f"return {returned}"))
     with pytest.raises(UserError) as error:
         own(tiny).run(lambda row: None)
     between = " " if expected.startswith("must return") else ": "
     assert str(error.value).startswith(f"mine.py: Mine.step{between}{expected}")
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("list(student.parameters())", "mine.py: Mine.step: student.parameters: in step the student is a function of"),
+        ("self.setup.superior(batch.images)", "mine.py: Mine.step: setup.superior is None, as needs_superior of Sett"),
+        ("self.setup.freeze(student)", "setup.freeze takes a torch module, found function; in step the student is a"),
+    ],
+)  # fmt: skip
+def test_what_a_step_is_not_given_is_one_line(tiny: Path, line: str, expected: str) -> None:
+    written((LOGITS, f"{line}\n        {LOGITS}"))
+    with pytest.raises(UserError) as error:
+        own(tiny).run(lambda row: None)
+    assert str(error.value).startswith(expected)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+@pytest.mark.parametrize("line", ["self.settings.parameters()", "x = None; x(batch.images)"])
+def test_other_errors_of_a_step_stay_what_they_are(tiny: Path, line: str) -> None:
+    written((LOGITS, f"{line}\n        {LOGITS}"))
+    with pytest.raises((AttributeError, TypeError)):
+        own(tiny).run(lambda row: None)
+
+
+COUNTED = f"""self.steps = getattr(self, "steps", 0) + 1
+        terms = {{"square": loss, "extra": loss + 1}}
+        CHANGE
+        {RETURN.replace('{"square": loss}', "terms")}"""
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ('if self.steps == 3: terms["new"] = loss', "logs the term 'new' in epoch 1, step 3"),
+        ('if self.steps == 3: del terms["extra"]', "does not log the term 'extra' in epoch 1, step 3"),
+        ('if self.steps > 5: terms["new"] = loss', "logs the term 'new' in epoch 2, step 1"),
+    ],
+)
+def test_terms_that_change_name_method_term_and_step(tiny: Path, change: str, expected: str) -> None:
+    """41 images in batches of 8 are 5 steps an epoch, of which the last has one image more."""
+    written((RETURN, COUNTED.replace("CHANGE", change)))
+    with pytest.raises(UserError) as error:
+        own(tiny).run(lambda row: None)
+    assert str(error.value).startswith(
+        f"digits/plain/mine/seed0: Mine.step {expected}, unlike before; terms are"
+    )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("on_the_cpu")
+def test_terms_in_another_order_keep_their_columns(tiny: Path) -> None:
+    change = "if self.steps % 2: terms = dict(reversed(terms.items()))"
+    written((RETURN, COUNTED.replace("CHANGE", change)))
+    row = own(tiny).epoch(0)
+    assert row["square"] == pytest.approx(row["loss"])
+    assert row["extra"] == pytest.approx(row["loss"] + 1)
 
 
 @pytest.mark.usefixtures("on_the_cpu")

@@ -26,16 +26,17 @@ from aikd.engine.sharing.snakemake_records import read_records
 from aikd.engine.sources.containers import FILE as LARGEST
 from aikd.errors import UserError
 from aikd.files import replacing
-from aikd.records import difference, file_digest, read_metrics, read_predictions, read_summary
+from aikd.records import file_digest, read_metrics, read_predictions, read_summary
 from aikd.study import beside, queries
 from aikd.study.folders import kept_file
 from aikd.study.layout import HISTORY, MANIFEST, METRICS, MODEL, PREDICTIONS, RUNS, SUMMARY
 from aikd.study.load import load_study
-from aikd.study.resolve import prepared_folder, resolve, resolve_data
+from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
 from aikd.study.specs import TsneSpec
 from aikd.study.targets import ALL, results_of, targets_of
+from aikd.study.why import otherwise
 
 ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 LEVEL = 4
@@ -147,9 +148,8 @@ def unfinished(study: Study, results: Path, run: str, model: bool) -> str | None
     summary, folder = read_summary(results, run), results / RUNS / run
     if summary is None:
         return "not trained"
-    wanted = json.loads(json.dumps(resolve(study, Run.from_path(run))))
-    if change := difference(summary.get("settings"), wanted):
-        return f"not trained as the study says: {change}"
+    if why := otherwise(study, Run.from_path(run), summary.get("settings")):
+        return why
     found = {
         HISTORY: (folder / HISTORY).exists(),
         PREDICTIONS: read_predictions(results, run) is not None,

@@ -17,7 +17,7 @@ from aikd.study.costs.work import Work, work
 from aikd.study.layout import METRICS, MODEL, RUNS, SUMMARY
 from aikd.study.resolve import resolve
 from aikd.study.schema import Study
-from aikd.study.targets import CLAIMS, runs_of
+from aikd.study.targets import runs_of
 
 Speeds = Callable[[dict[str, Any], Work], Speed]
 """How fast the device runs a run, from its resolved settings and its work."""
@@ -157,10 +157,10 @@ def _row(
 
 
 def data_sets(study: Study, names: Sequence[str], jobs: Mapping[str, Job]) -> list[str]:
-    """Data sets that tables, figures and claims need: of the runs left, and those that a table lists."""
+    """Data sets that what a target is made of needs: of the runs left, and those that a table lists."""
     found: dict[str, None] = {}
     for name in names:
-        if name != CLAIMS and isinstance(spec := queries.spec(study, name), specs.DataSetsSpec):
+        if name in study.tables and isinstance(spec := queries.table(study, name), specs.DataSetsSpec):
             found |= dict.fromkeys(row.dataset for row in spec.rows)
         else:
             found |= dict.fromkeys(job.settings["data"]["name"] for job in left(study, [name], jobs))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,9 @@ from aikd.study import queries
 from aikd.study.costs import plan
 from aikd.study.costs.plan import Row, data_sets, jobs_of, rows, stated_speeds
 from aikd.study.schema import Study
-from aikd.study.targets import targets_of
+from aikd.study.targets import results_of, targets_of
+from aikd.workflow import Workflow
+from tests.conftest import PAPER, parsed
 
 RUNS = {
     "table_1": 0, "table_2": 180, "table_3": 180, "table_4": 15, "table_5": 27, "table_6": 21, "table_7": 15,
@@ -125,6 +128,37 @@ def test_an_unknown_target_is_refused_with_those_that_there_are(demo: Study) -> 
         UserError, match=r"target: found \"tabel_2\" \(did you mean 'table_2'\?\); allowed: table_1, .*all"
     ):
         targets_of(demo, ["tabel_2"])
+
+
+@pytest.mark.parametrize("target", ["report", "paper", "all_runs", "all"])
+def test_what_shows_the_whole_study_needs_every_run(paper: Study, target: str) -> None:
+    found = planned(paper, target)
+    assert list(found) == [target]
+    assert found[target].runs == len(Workflow(parsed(PAPER)).all_runs()) == 312
+    assert list(planned(paper, target, "table_4")) == [target, "table_4"]
+
+
+@pytest.mark.parametrize(
+    "target", ["learning_curves", "learning_table_4", "learning_cifar100_preact_resnet18"]
+)
+def test_learning_curves_need_the_runs_whose_histories_they_are_drawn_from(paper: Study, target: str) -> None:
+    workflow = Workflow(parsed(PAPER))
+    figures = workflow.learning if target == "learning_curves" else [target]
+    drawn = {file for name in figures for file in workflow.inputs(SimpleNamespace(name=name))}
+    names = targets_of(paper, [target])[target]
+    shown = {path for name in names for path in results_of(paper, name)}
+    assert {f"results/runs/{path}/history.csv" for path in shown} == drawn
+    assert planned(paper, target)[target].runs >= len(drawn) > 0
+    used = {path.split("/")[0] for path in shown}
+    assert set(data_sets(paper, names, jobs_of(paper))) == used
+
+
+def test_learning_curves_that_are_not_there_are_refused(paper: Study) -> None:
+    with pytest.raises(
+        UserError,
+        match=r'^target: found "learning_table_9".*, learning_curves, report, .*, all$',
+    ):
+        targets_of(paper, ["learning_table_9"])
 
 
 def test_data_sets_are_those_of_the_runs_left_and_of_table_1(paper: Study) -> None:

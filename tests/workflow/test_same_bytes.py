@@ -23,7 +23,7 @@ methods:
   aikd: {}
 tables:
   table_1: {kind: datasets, caption: Data.}
-  table_3: {kind: comparison, caption: Calibration., metrics: [top1_error, f1, ece], calibrated: [aikd]}
+  table_3: {kind: comparison, caption: Calibration ≈ 漢字., metrics: [top1_error, f1, ece], calibrated: [aikd]}
 figures:
   figure_4: {kind: reliability, caption: Diagrams., family: Net, calibrated: [aikd]}
   figure_6: {kind: tsne, caption: Features., data: digits, model: net, methods: [aikd], images_per_class: 10}

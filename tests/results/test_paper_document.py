@@ -89,6 +89,16 @@ def test_the_effects_of_claims_stand_in_the_document(done):
     assert "not corrected for the number of claims" in text
 
 
+def test_the_section_of_claims_begins_with_what_they_do_not_say(done):
+    """In the words of claims.md."""
+    _, results, _ = done
+    section = paper(*done).partition(r"\section*{Claims of the paper}")[2]
+    opening = section.partition("Verdicts on")[0]
+    assert "says nothing about the paper" in opening
+    [sentence] = re.findall(r"\\textbf\{(.+)\}", opening)
+    assert sentence in (results / "claims.md").read_text(encoding="utf-8")
+
+
 def test_without_judged_claims_there_is_no_section_of_them(tmp_path):
     assert "Claims of the paper" not in paper(small(), tmp_path / "results", tmp_path / "data")
 

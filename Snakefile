@@ -23,4 +23,4 @@ rule all:
         w.claims_files(),
         f"{w.results}/all_runs.csv",
         f"{w.results}/report.html",
-        w.paper_files(),
+        f"{w.results}/paper.tex",

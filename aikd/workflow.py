@@ -232,9 +232,9 @@ class Workflow:
         parts += map(self.settings_of, self.all_runs())
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def paper_files(self) -> list[str]:
-        """The document, and where this machine can set it, its PDF."""
-        return [f"{self.results}/paper.{kind}" for kind in (("tex",) if missing() else ("tex", "pdf"))]
+    def lacking(self, wildcards: Any) -> str:
+        """What this machine lacks to set the document as a PDF: once it is there, the document is made again."""
+        return missing() or ""
 
     def metrics(self, runs: list[str], file: str = METRICS) -> list[str]:
         """One file of each run."""

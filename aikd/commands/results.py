@@ -56,16 +56,19 @@ def report(options: argparse.Namespace) -> None:
 def paper(options: argparse.Namespace) -> None:
     """Put all tables and figures into one document: paper.tex, and paper.pdf where LaTeX is installed."""
     from aikd.messages import say
-    from aikd.results.report.latex import missing, write_pdf
+    from aikd.results.report.latex import write_pdf
     from aikd.results.report.paper import write_paper
 
     study, results = _study_and_results(options)
     source = options.to or results / "paper.tex"
-    write_paper(study, results, options.data, source)
-    if lack := missing():
-        say(f"{source}: not made into a PDF. {lack}")
-    else:
+    if write_paper(study, results, options.data, source):
+        say(f"{source}: characters that LaTeX's fonts lack stand by their Unicode numbers")
+    # One of before would show other results.
+    source.with_suffix(".pdf").unlink(missing_ok=True)
+    try:
         write_pdf(source)
+    except UserError as error:
+        say(f"{source}: not made into a PDF. {error}")
 
 
 def _study_and_results(options: argparse.Namespace) -> tuple[Any, Path]:

@@ -74,7 +74,10 @@ def signed_notes(notes: Iterable[str]) -> dict[str, str]:
 
 
 def to_latex(sheet: Sheet) -> str:
-    """A complete `table` environment (`table*` for a wide one); its document needs only the booktabs package."""
+    """A complete `table` environment (`table*` for a wide one); its document needs only the booktabs package.
+
+    Letters beyond ASCII need the encoding T1 as well.
+    """
     characters = _characters(sheet)
     wide = characters > NARROW
     gap = "4pt" if wide and characters < ROOMY else "2.5pt"

@@ -1,5 +1,6 @@
 """Checks what a schema cannot: that every name in a study refers to something, and every setting is a method's."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -50,6 +51,8 @@ def check_references(study: Study) -> None:
     for name, entry in study.data.items():
         _check_data(study, name, entry)
     _check_methods(study)
+    _check_labels("methods", "method", {name: queries.method_label(study, name) for name in study.methods})
+    _check_labels("data", "data set", {name: study.dataset(name).label for name in study.data})
     _check_augmentations(study)
     for name in (name for name in study.tables if name.endswith(PUBLISHED)):
         raise UserError(
@@ -179,6 +182,19 @@ def _check_methods(study: Study) -> None:
             _known(f"{where}.when.{i}.data", when.data or [], study.data)
             _known(f"{where}.when.{i}.models", when.models or [], study.models)
             _check_settings(f"{where}.when.{i}.settings", method, when.settings, entry.settings)
+
+
+def _check_labels(section: str, kind: str, labels: dict[str, str]) -> None:
+    """Refuse a second one of the same label, from which no table could tell it apart."""
+    known: dict[str, str] = {}
+    for name, label in labels.items():
+        seen = unicodedata.normalize("NFC", " ".join(label.split()))
+        if seen in known:
+            raise UserError(
+                f"{section}.{name}.label: {show(seen)} is that of {section}.{known[seen]}, too; "
+                f"give each {kind} its own"
+            )
+        known[seen] = name
 
 
 def _check_augmentations(study: Study) -> None:

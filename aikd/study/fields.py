@@ -1,6 +1,7 @@
 """Building blocks of the study's schema: a base model that refuses unknown keys, and numbers as YAML writes them."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -46,6 +47,26 @@ def mirror(text: str) -> str:
     return text
 
 
+def _plain(text: str, allowed: str = "") -> str:
+    """A text without characters that end lines or ring bells, which no table can show."""
+    odd = [c for c in text if unicodedata.category(c) == "Cc" and c not in allowed]
+    if odd:
+        raise ValueError(
+            f"found {show(text)}, but it should be without control characters (U+{ord(odd[0]):04X})"
+        )
+    return text
+
+
+def _caption(text: str) -> str:
+    return _plain(text, allowed="\n\t")
+
+
+def _label(text: str) -> str:
+    if not text.strip():
+        raise ValueError(f"found {show(text)}, but a label should have characters that can be seen")
+    return _plain(text)
+
+
 # Typed comes last: bounds after it would be missing from the JSON schema.
 Typed = BeforeValidator(_typed)
 NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False), Typed]
@@ -57,6 +78,8 @@ Blocks = Annotated[int, Strict(), Field(ge=1, le=1000), Typed]
 Several = Annotated[int, Strict(), Field(ge=2), Typed]
 Flag = Annotated[bool, Strict(), Typed]
 Mirror = Annotated[str, AfterValidator(mirror)]
+Caption = Annotated[str, AfterValidator(_caption)]
+Label = Annotated[str, AfterValidator(_label)]
 SettingValue = Annotated[Scalar, BeforeValidator(_setting_value)]
 # Names become folders, wildcards and LaTeX labels, so they stay plain.
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")

@@ -4,7 +4,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from aikd.study.fields import Count, Name, Names, Positive, Section, SettingValue, Typed, Whole
+from aikd.study.fields import (
+    Caption,
+    Count,
+    Label,
+    Name,
+    Names,
+    Positive,
+    Section,
+    SettingValue,
+    Typed,
+    Whole,
+)
 from aikd.study.metrics import MetricName
 
 Metrics = Annotated[list[MetricName], Field(min_length=1)]
@@ -13,7 +24,7 @@ NumbersTable = Annotated[int, Strict(), Field(ge=2, le=7), Typed]
 
 
 class _Output(Section):
-    caption: str = ""
+    caption: Caption = ""
     """Caption of the table or figure."""
 
 
@@ -48,7 +59,7 @@ class ComparisonTable(_Output):
 class AblationRow(Section):
     """One row of an ablation: a method with some of its settings changed."""
 
-    label: str | None = None
+    label: Label | None = None
     """What the row is called; none: the method's label."""
     method: Name | None = None
     """None: the table's method."""
@@ -125,7 +136,7 @@ class Axis(Section):
 
     setting: str
     """Dotted name of the method's setting."""
-    label: str | None = None
+    label: Label | None = None
     """How plots call it; none: its name."""
     values: Annotated[list[SettingValue], Field(min_length=1)]
     """Its values, in order."""

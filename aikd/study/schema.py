@@ -14,6 +14,7 @@ from aikd.study.fields import (
     Count,
     Flag,
     Fraction,
+    Label,
     Mirror,
     Name,
     Names,
@@ -87,8 +88,8 @@ class DataEntry(Section):
 
     models: Names
     """Models trained on it."""
-    label: str | None = None
-    """Name in tables and figures; none: the catalogue's."""
+    label: Label | None = None
+    """Name in tables and figures, which no other data set of the study has; none: the catalogue's."""
     recipe: dict[str, Any] = {}
     """Recipe keys that differ on this data set."""
     transform: dict[str, Any] = {}
@@ -137,7 +138,7 @@ Architecture = Annotated[
 class ModelEntry(Section):
     """A network."""
 
-    label: str
+    label: Label
     """Name in tables; models that share it are one family (`ResNet-18` is PreAct on 32-pixel sets)."""
     architecture: Architecture | None = None
     """None: the entry's own name."""
@@ -169,8 +170,8 @@ class MethodEntry(Section):
 
     method: Name | None = None
     """The method's code name; none: the entry's own key."""
-    label: str | None = None
-    """Name in tables; none: the method's own."""
+    label: Label | None = None
+    """Name in tables, which no other method of the study has; none: the method's own."""
     settings: dict[str, Any] = {}
     """Settings that differ from the method's defaults."""
     when: list[When] = []

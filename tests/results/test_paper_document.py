@@ -6,13 +6,17 @@ import subprocess
 
 import pandas as pd
 import pytest
+import yaml
 
 from aikd.cli import main
 from aikd.errors import UserError
 from aikd.results.claims.pages import write_claims
 from aikd.results.report import latex
 from aikd.results.report.paper import paper, write_paper
-from tests.conftest import DEMO
+from aikd.results.sheet import Line, Printed, Sheet, to_latex
+from aikd.results.text import NUMBERED
+from aikd.results.text import latex as in_latex
+from tests.conftest import DEMO, parsed
 from tests.results.report_study import fill, small
 
 with_latex = pytest.mark.skipif(latex.missing() is not None, reason=str(latex.missing()))
@@ -83,6 +87,16 @@ def test_the_effects_of_claims_stand_in_the_document(done):
     assert f" & {judged['effect'].iloc[0]:.2f} & ".replace("-", "$-$") in rows[0]
     assert r"\fitted{figures/claims.pdf}" in text
     assert "not corrected for the number of claims" in text
+
+
+def test_the_section_of_claims_begins_with_what_they_do_not_say(done):
+    """In the words of claims.md."""
+    _, results, _ = done
+    section = paper(*done).partition(r"\section*{Claims of the paper}")[2]
+    opening = section.partition("Verdicts on")[0]
+    assert "says nothing about the paper" in opening
+    [sentence] = re.findall(r"\\textbf\{(.+)\}", opening)
+    assert sentence in (results / "claims.md").read_text(encoding="utf-8")
 
 
 def test_without_judged_claims_there_is_no_section_of_them(tmp_path):
@@ -168,6 +182,91 @@ def test_a_table_wider_than_the_page_is_made_smaller(tmp_path):
 def test_a_document_that_latex_refuses_is_one_message_and_no_pdf(tmp_path):
     source = tmp_path / "bad.tex"
     source.write_text(r"\documentclass{article}\begin{document}\nosuchcommand\end{document}")
-    with pytest.raises(UserError, match=r"bad\.tex: pdflatex failed: ! Undefined control sequence"):
+    with pytest.raises(UserError, match=r"^pdflatex failed: ! Undefined control sequence"):
         latex.write_pdf(source)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.tex"]
+
+
+ODD = {
+    "methods": {
+        "baseline": {"label": "Ошибки"},
+        "aikd": {"label": "漢字, H₂O"},
+        "cskd": {"label": "ECE ≈ 5 ‰ 🙂"},
+    },
+    "tables": {"table_2": {"kind": "comparison", "caption": "Ω ≤ 5 ‰\n\nκόσμος ✓", "metrics": ["f1"]}},
+    "figures": {},
+}
+
+
+def words_of(pdf):
+    done = subprocess.run(["pdftotext", "-layout", pdf, "-"], capture_output=True, text=True, check=True)
+    return " ".join(done.stdout.split())
+
+
+@with_latex
+def test_labels_and_captions_in_any_script_are_set(monkeypatch, capsys, tmp_path):
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump(parsed(DEMO) | ODD, allow_unicode=True))
+    monkeypatch.chdir(tmp_path)
+    assert main(["paper", "--study", "odd.yaml"]) == 0
+    source = tmp_path / "results/demo/paper.tex"
+    assert capsys.readouterr().err == (
+        "results/demo/paper.tex: characters that LaTeX's fonts lack stand by their Unicode numbers\n"
+    )
+    assert source.with_suffix(".pdf").exists()
+    if shutil.which("pdftotext"):
+        words = words_of(source.with_suffix(".pdf"))
+        assert "[U+6F22 5B57], H2 O" in words or "[U+6F22 5B57], H2O" in words
+        assert "ECE ≈ 5 ‰ [U+1F642]" in words
+        assert "[U+041E 0448 0438 0431 043A 0438]" in words
+        assert words.count("stand by their Unicode numbers") == 1
+
+
+def test_a_document_that_lacks_no_character_speaks_of_none(done):
+    assert "Unicode" not in paper(*done)
+
+
+@with_latex
+def test_every_character_can_be_set_in_a_table_on_its_own(tmp_path):
+    """Of the plane that scripts in use are in; numbers are all alike, and of them one is set."""
+    plane = [chr(code) for code in range(0x20, 0x10000) if not 0xD800 <= code < 0xE000]
+    made = {in_latex(character) for character in plane}
+    numbered = {text for text in made if text.startswith(NUMBERED)}
+    assert len(numbered) > 50000
+    known = [c for c in plane if not in_latex(c).startswith(NUMBERED)]
+    lines = [Line((f"a{character}b",), 0, (Printed(character),)) for character in [*known, "字"]]
+    tables = [
+        to_latex(Sheet("all", "", ("",), ("",), tuple(lines[i : i + 40]))) for i in range(0, len(lines), 40)
+    ]
+    packages = r"\usepackage[T1]{fontenc}\usepackage{lmodern}\usepackage{booktabs}"
+    body = "\n\\clearpage\n".join(tables)
+    (tmp_path / "all.tex").write_text(
+        rf"\documentclass{{article}}{packages}\begin{{document}}{body}\end{{document}}", encoding="utf-8"
+    )
+    assert latex.write_pdf(tmp_path / "all.tex").exists()
+
+
+@with_latex
+def test_a_document_that_latex_refuses_fails_nothing_and_leaves_no_pdf_of_before(
+    monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    pdf = tmp_path / "results/demo/paper.pdf"
+    assert main(["paper", "--study", str(DEMO)]) == 0
+    assert pdf.exists()
+    capsys.readouterr()
+    monkeypatch.setattr("aikd.results.report.paper.paper", lambda *_: r"\nosuchcommand")
+    assert main(["paper", "--study", str(DEMO)]) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "results/demo/paper.tex: not made into a PDF. pdflatex failed: ! Undefined control"
+    )
+    assert [path.name for path in pdf.parent.iterdir()] == ["paper.tex"]
+
+
+@with_latex
+def test_a_latex_that_does_not_end_is_one_message(monkeypatch, tmp_path):
+    monkeypatch.setattr(latex, "PATIENCE", 0.5)
+    source = tmp_path / "endless.tex"
+    source.write_text(r"\def\on{\on}\on")
+    with pytest.raises(UserError, match=r"^pdflatex was stopped after 0\.5 seconds$"):
+        latex.write_pdf(source)

@@ -214,6 +214,31 @@ def test_claims_lead_where_the_study_is_the_paper_s_and_else_follow_its_own_tabl
     assert re.findall(r'<a href="#(\w+)">', text.partition("</nav>")[0]) == sections
 
 
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [("reduced", "says little about the paper"), ("other", "says nothing about the paper")],
+)
+def test_the_section_of_claims_begins_with_what_they_do_not_say(done, judge, scope, words):
+    judge(scope)
+    section = page(*done).partition('<h2 id="claims">')[2]
+    assert words in section.partition("Verdicts on")[0]
+    judge("paper")
+    text = page(*done)
+    assert "says nothing about the paper" not in text
+    assert "says little about the paper" not in text
+
+
+def test_claims_that_wait_for_runs_are_not_said_to_be_incomparable(done):
+    ledger = done[1] / "claims.csv"
+    ledger.write_text("text,verdict,reason\nA,not run,no metrics yet\nB,not run,no CIFAR-100\n")
+    try:
+        words = Reader(page(*done)).words
+    finally:
+        ledger.unlink()
+    assert "Nothing is checked yet: of the runs behind 1 claim there are no metrics." in words
+    assert "can be compared" not in words
+
+
 def test_where_no_claim_can_be_checked_a_sentence_stands_in_the_place_of_the_figure(done):
     _, results, _ = done
     ledger, figure = results / "claims.csv", results / "figures/claims.png"

@@ -30,6 +30,13 @@ def test_settings_are_called_as_in_the_paper(name, label):
         ("−0.5 ± 0.1", r"$-$0.5 $\pm$ 0.1"),
         ("*[x]", "{*}{[}x]"),
         ("†‡§¶‖", r"$\dagger$$\ddagger$\S{}\P{}$\|$"),
+        ("H₂O, 10⁻³", r"H\textsubscript{2}O, 10\textsuperscript{$-$}\textsuperscript{3}"),
+        ("ECE ≈ 5 ‰, Δ", r"ECE $\approx$ 5 ‰, $\Delta$"),
+        ("漢字 x 漢", r"\texttt{[U+6F22 5B57]} x \texttt{[U+6F22]}"),
+        ("字₂", r"\texttt{[U+5B57]}\textsubscript{2}"),
+        ("cafe\u0301 ﬁ", "café {fi}"),
+        ("two\n\nlines", "two  lines"),
+        ("\a", r"\texttt{[U+0007]}"),
     ],
 )
 def test_latex(text, tex):

@@ -136,6 +136,20 @@ extensions = [1] → extensions.0: found 1, but it should be text
 threads = 0 → threads: found 0, but it should be greater than or equal to 1
 evaluate_every = 1.5 → evaluate_every: found 1.5, but it should be a whole number
 
+# Labels and captions
+methods/aikd/label = '' → methods.aikd.label: found "", but a label should have characters that can be seen
+models/resnet18/label = ' ' → models.resnet18.label: found " ", but a label should have characters that can be seen
+data/mit67/label = '' → data.mit67.label: found "", but a label should have characters that can be seen
+tables/table_5/rows/0/label = '' → tables.table_5.rows.0.label: found "", but a label should have characters…
+figures/figure_7a/x/label = '' → figures.figure_7a.x.label: found "", but a label should have characters…
+methods/aikd/label = "AI\\aKD" → methods.aikd.label: found "AI\\u0007KD", but…without control characters (U+0007)
+methods/aikd/label = "AI\\nKD" → methods.aikd.label: found "AI\\nKD", but…without control characters (U+000A)
+tables/table_2/caption = "a\\eb" → tables.table_2.caption: found "a\\u001bb", but…without control characters (U+001B)
+figures/figure_4/caption = "a\\x85b" → figures.figure_4.caption: found…without control characters (U+0085)
+methods/mine = {method: aikd} → methods.mine.label: "AI-KD" is that of methods.aikd, too; give each method its own
+methods/cskd/label = 'AI-KD ' → methods.aikd.label: "AI-KD" is that of methods.cskd, too; give each method its own
+data/mit67/label = CIFAR-100 → data.mit67.label: "CIFAR-100" is that of data.cifar100, too; give each data set its own
+
 # Names become folders
 name = ../x → name: found "../x", but it should begin with a lower-case letter or digit, and go on with these and _ only
 tables/Table 2 = {kind: datasets} → tables.Table 2: found "Table 2", but it should begin with a lower-case letter…
@@ -211,6 +225,15 @@ def test_a_family_that_none_of_the_shown_data_sets_has_is_refused() -> None:
 
 def test_a_line_break_in_a_key_does_not_break_the_message() -> None:
     assert message_for({"a\nb": 1}).startswith("a\\nb: unknown key")
+
+
+def test_a_caption_may_have_lines() -> None:
+    caption = (
+        check_study(changed(parsed(PAPER), {"tables/table_2/caption": "One\n\ttwo.\n"}))
+        .tables["table_2"]
+        .caption
+    )
+    assert caption == "One\n\ttwo.\n"
 
 
 def test_a_long_value_is_cut_short() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from aikd.commands.results import _spec
+from aikd.results.report.latex import missing
 from aikd.study.specs import ClassesSpec
 from aikd.workflow import Workflow
 from tests.conftest import DEMO, PAPER, changed, parsed
@@ -104,8 +105,9 @@ def test_what_is_not_seen_does_not(changes: dict[str, Any]) -> None:
     assert shown(**changes) == shown()
 
 
-def test_a_machine_without_latex_makes_no_pdf(
+def test_what_a_machine_lacks_to_set_the_document_is_compared(
     demo: Workflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    assert demo.lacking(None) == (missing() or "")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert demo.paper_files() == ["results/demo/paper.tex"]
+    assert demo.lacking(None).startswith("LaTeX is not installed")

@@ -159,7 +159,7 @@ def test_the_least_study_needs_a_name_data_models_and_methods() -> None:
 def test_one_method_may_stand_in_a_study_twice_under_names_of_its_own() -> None:
     mine = {"method": "aikd", "label": "Mine", "settings": {"omega": 0}}
     changes = {
-        "methods": {"aikd": {}, "mine": mine, "again": {"method": "aikd"}},
+        "methods": {"aikd": {}, "mine": mine, "again": {"method": "aikd", "label": "Again"}},
         "tables/table_3/methods": ["mine"],
     }
     study = check_study(changed(parsed(DEMO), changes | {"figures": {}, "tables/table_4": GONE}))

@@ -1,5 +1,6 @@
 """The same study on the same machine, twice, in two folders: the same bytes."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,7 @@ methods:
   aikd: {}
 tables:
   table_1: {kind: datasets, caption: Data.}
-  table_3: {kind: comparison, caption: Calibration., metrics: [top1_error, f1, ece], calibrated: [aikd]}
+  table_3: {kind: comparison, caption: Calibration ≈ 漢字., metrics: [top1_error, f1, ece], calibrated: [aikd]}
 figures:
   figure_4: {kind: reliability, caption: Diagrams., family: Net, calibrated: [aikd]}
   figure_6: {kind: tsne, caption: Features., data: digits, model: net, methods: [aikd], images_per_class: 10}
@@ -67,3 +68,21 @@ def test_costs_have_what_differs(projects: list[Project]) -> None:
     assert costs[0]["run"].tolist() == costs[1]["run"].tolist()
     assert (costs[0]["seconds"] != costs[1]["seconds"]).any()
     assert costs[0][["threads", "device", "torch", "memory_mb"]].notna().all(axis=None)
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_a_latex_that_fails_fails_no_study(
+    projects: list[Project], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = projects[1]
+    results = project.root / "results/twice"
+    assert (results / "paper.pdf").exists()
+    broken = tmp_path / "pdflatex"
+    broken.write_text("#!/bin/sh\necho '! Not today.'\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = project.snakemake("paper", "--forcerun", "paper", "--resources", "gpu=2", study="twice.yaml")
+    assert done.returncode == 0, done.stdout
+    assert (results / "paper.tex").exists()
+    assert not (results / "paper.pdf").exists()
+    assert "not made into a PDF. pdflatex failed: ! Not today." in (results / "logs/paper.log").read_text()

@@ -15,6 +15,9 @@ from aikd.study.claims.claim import Contrast, Slot
 from aikd.study.schema import Study
 from aikd.study.specs import Cell
 
+AWAITED = "no metrics yet"
+"""Why a claim was not run that can be checked in the study."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -109,7 +112,7 @@ def _finding(bound: Bound, printed: PrintedFinding | None, numbers: _Numbers) ->
         return Finding(bound, printed, reason=_listed(bound.missing))
     values = [numbers.differences(contrast, bound.cells) for contrast in bound.contrasts]
     if not all(values):
-        return Finding(bound, printed, reason="no metrics yet")
+        return Finding(bound, printed, reason=AWAITED)
     estimates = tuple(
         Estimate.of(v, contrast.low, contrast.high)
         for v, contrast in zip(values, bound.contrasts, strict=True)

@@ -1,7 +1,7 @@
 """The claims as files: CSV with one row a claim, Markdown to be read, a figure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from aikd.files import write_together
 from aikd.messages import counted
 from aikd.results.aggregate import csv_text
 from aikd.results.claims.consistency import Slip, slips
-from aikd.results.claims.ledger import Finding, ledger
+from aikd.results.claims.ledger import AWAITED, Finding, ledger
 from aikd.results.claims.printed import PrintedFinding, printed_ledger
 from aikd.results.claims.verdicts import Estimate
 from aikd.results.sheet import MISSING, Line, Printed, Sheet, signed_notes, to_markdown
@@ -32,7 +32,6 @@ LEGEND = (
     "verdict follows: so an interval may keep clear of a bound and the claim be inconclusive. Published: the same "
     "comparison in the paper's tables, and whether their means bear the claim out."
 )
-NOTHING = "Nothing in this study can be compared with what the paper claims; the reasons stand below."
 SCOPES = {
     "reduced": "Networks, images or epochs are not all the paper's, as each line says: what holds or fails here does "
     "so under these conditions, and says little about the paper's.",
@@ -167,13 +166,14 @@ def _ends(estimate: Estimate | None, prefix: str = "") -> dict[str, Any]:
 def page(study: Study, found: Sequence[Finding]) -> str:
     """`claims.md`: what was checked, group by group, then what was not."""
     checked = [finding for finding in found if finding.verdict != "not run"]
-    scopes = dict.fromkeys(finding.bound.scope for finding in checked if finding.printed)
+    scopes = [finding.bound.scope for finding in checked if finding.printed]
+    awaited = sum(finding.reason == AWAITED for finding in found)
     ours = sum(bool(finding.bound.claim.ours) for finding in checked)
     parts = [
         f"# Claims, checked in the study {markdown(study.name)}",
         *_counted(found),
-        *(SCOPES[scope] for scope in scopes if scope in SCOPES),
-        *([LEGEND] if checked else [NOTHING]),
+        *caveats(scopes),
+        LEGEND if checked else f"{unchecked(awaited)} The reasons stand below.",
         *([f"{ours} of the verdicts rest on a margin or reading of ours, and are marked."] if ours else []),
     ]
     for group in dict.fromkeys(finding.bound.claim.group for finding in checked):
@@ -196,6 +196,18 @@ def _counted(found: Sequence[Finding]) -> Iterator[str]:
                 f"Of {len(part)} {name} {counts['holds']} hold here, {counts['fails']} fail, "
                 f"{counts['inconclusive']} are inconclusive, and {counts['not run']} were not run."
             )
+
+
+def caveats(scopes: Iterable[str | None]) -> list[str]:
+    """What a reader must know first of claims that were checked in those scopes."""
+    return [SCOPES[scope] for scope in dict.fromkeys(scopes) if scope in SCOPES]
+
+
+def unchecked(awaited: int) -> str:
+    """That no claim is checked, and whether some wait for runs: so many, or the study is of other things."""
+    if awaited:
+        return f"Nothing is checked yet: of the runs behind {counted(awaited, 'claim')} there are no metrics."
+    return "Nothing in this study can be compared with what the paper claims."
 
 
 def remarks(ours: str, opposite: str) -> list[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aikd.errors import UserError
-from aikd.results.claims.pages import remarks
+from aikd.results.claims.ledger import AWAITED
+from aikd.results.claims.pages import caveats, remarks, unchecked
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.text import p_value
 from aikd.study.metrics import METRICS
@@ -64,6 +65,10 @@ class Claims:
     figure: Picture
     like_the_paper: bool
     """Whether any claim was checked under the paper's own conditions."""
+    caveats: list[str]
+    """What a reader must know before any verdict."""
+    unchecked: str
+    """What there is to say where no claim was judged."""
 
     @property
     def judged(self) -> list[Group]:
@@ -94,8 +99,10 @@ def read(results: Path) -> Claims | None:
     counts = {name: _counted(part) for name, part in parts.items() if part}
     groups = [_group(name, rows) for name, rows in headings.items()]
     like_the_paper = any(row.get("scope") == "paper" for row in rows)
+    said = caveats(row.get("scope") for row in parts["the paper's claims"] if row["verdict"] != NOT_RUN)
+    awaited = sum(row.get("reason") == AWAITED for row in rows)
     figure = replace(picture(results, "claims", "Claims.", CAPTION), name="claims_figure")
-    return Claims(counts, groups, figure, like_the_paper)
+    return Claims(counts, groups, figure, like_the_paper, said, unchecked(awaited))
 
 
 def _counted(rows: Sequence[dict[str, str]]) -> list[tuple[str, int]]:

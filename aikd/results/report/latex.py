@@ -43,13 +43,16 @@ def write_pdf(source: Path) -> Path:
         command += [f"-output-directory={folder}", rf"\pdftrailerid{{}}\input{{{source.name}}}"]
         command.insert(1, f"-jobname={source.stem}")
         for _ in range(2):  # the second pass knows the references of the first
-            done = subprocess.run(
-                command, cwd=source.parent, env=environment, stdin=subprocess.DEVNULL, timeout=PATIENCE,
-                capture_output=True, text=True, errors="replace", check=False,
-            )  # fmt: skip
+            try:
+                done = subprocess.run(
+                    command, cwd=source.parent, env=environment, stdin=subprocess.DEVNULL, timeout=PATIENCE,
+                    capture_output=True, text=True, errors="replace", check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                raise UserError(f"pdflatex was stopped after {PATIENCE:g} seconds") from None
             if done.returncode:
                 said = re.findall(r"^! .+$|^l\.\d+ .+$", done.stdout, re.MULTILINE) or ["it does not say why"]
-                raise UserError(f"{source}: pdflatex failed: {' '.join(said[:2])}")
+                raise UserError(f"pdflatex failed: {' '.join(said[:2])}")
         made = (Path(folder) / f"{source.stem}.pdf").read_bytes()
     write_bytes(source.with_suffix(".pdf"), made)
     return source.with_suffix(".pdf")

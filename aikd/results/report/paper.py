@@ -54,16 +54,19 @@ def paper(study: Study, results: Path, data: Path) -> str:
     )
     common, others = _common_first(deviations(study, data), runs)
     numbered = dict(enumerate(others, start=len(common) + 1))
-    return templates().get_template("paper.tex.j2").render(
-        title=text.latex(f"AI-KD, reproduced: study {study.name}"),
-        opening=text.latex(opening),
-        facts=facts(study),
-        common=common,
-        others=others,
-        tables=list(_tables(study, results, data, numbered)),
-        figures=list(_figures(study, results, numbered)),
-        claims=claims.read(results),
-    )  # fmt: skip
+    parts = {
+        "title": text.latex(f"AI-KD, reproduced: study {study.name}"),
+        "opening": text.latex(opening),
+        "facts": facts(study),
+        "common": common,
+        "others": others,
+        "tables": list(_tables(study, results, data, numbered)),
+        "figures": list(_figures(study, results, numbered)),
+        "claims": claims.read(results),
+    }  # fmt: skip
+    template = templates().get_template("paper.tex.j2")
+    document = template.render(parts, numbered=False)
+    return template.render(parts, numbered=True) if text.NUMBERED in document else document
 
 
 def _common_first(found: Sequence[Deviation], runs: Sequence[Run]) -> tuple[list[Deviation], list[Deviation]]:
@@ -101,10 +104,15 @@ def _figures(study: Study, results: Path, numbered: Mapping[int, Deviation]) -> 
         yield Figure(name, f"figures/{spec.name}.pdf", caption)
 
 
-def write_paper(study: Study, results: Path, data: Path, out: Path) -> None:
+def write_paper(study: Study, results: Path, data: Path, out: Path) -> bool:
     """Writes the LaTeX document to `out`, which must lie in the folder of the results, as it names files from there.
+
+    Returns:
+        Whether there are characters in it that LaTeX cannot set, and for which their Unicode numbers stand.
 
     Raises:
         UserError: see `paper`.
     """
-    write_text(out, paper(study, results, data))
+    document = paper(study, results, data)
+    write_text(out, document)
+    return text.NUMBERED in document

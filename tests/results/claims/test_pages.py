@@ -201,11 +201,17 @@ def test_where_nothing_can_be_checked_a_text_says_so_and_no_figure(tmp_path: Pat
     written = pages.write_claims(DEMO_STUDY, tmp_path / "results", tmp_path / "out")
     assert [path.name for path in written] == ["claims.csv", "claims.md"]
     assert list((tmp_path / "out/figures").iterdir()) == []
-    assert "Nothing in this study can be compared with what the paper claims" in written[1].read_text(
-        encoding="utf-8"
-    )
+    text = written[1].read_text(encoding="utf-8")
+    waiting = re.search(r"of the runs behind (\d+) claims there are no metrics", text)
+    assert waiting
+    assert int(waiting[1]) == (pd.read_csv(written[0])["reason"] == "no metrics yet").sum() > 5
+    assert "can be compared" not in text
     tables = {"table_2": {"kind": "comparison", "caption": "", "metrics": ["top1_error"]}}
     alone = parsed(DEMO) | {"methods": {"baseline": {}}, "tables": tables, "figures": {}}
+    text = pages.claims_text(check_study(alone), tmp_path / "results")
+    assert (
+        "Nothing in this study can be compared with what the paper claims. The reasons stand below." in text
+    )
     assert Workflow(alone).claims_files() == ["results/demo/claims.csv", "results/demo/claims.md"]
 
 

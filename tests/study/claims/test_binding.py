@@ -196,7 +196,7 @@ def test_a_method_with_other_settings_than_those_that_the_paper_varies_is_anothe
 
 
 def test_a_method_under_the_paper_s_name_that_is_another_one_is_missing() -> None:
-    found = paper_with(methods__pskd={"method": "baseline"})
+    found = paper_with(methods__pskd={"method": "baseline", "label": "Mine"})
     assert found["top1_best.cifar100.resnet18"].missing == ("no PS-KD",)
 
 

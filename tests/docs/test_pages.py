@@ -188,7 +188,7 @@ def test_usage_says_what_is_required_and_what_excludes_what() -> None:
     usages = {
         line for block in re.findall(r"```text\n(.*?)```", COMMANDS, re.DOTALL) for line in [plain(block)]
     }
-    assert "aikd check [STUDY]" in usages
+    assert "aikd check [STUDY | --study STUDY]" in usages
     assert "aikd settings RUN_OR_DATASET [--study STUDY]" in usages
     [predict] = [usage for usage in usages if usage.startswith("aikd predict")]
     assert predict.startswith("aikd predict RUN [--")

@@ -3,13 +3,18 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from scipy import stats
 
 from aikd.errors import UserError
+from aikd.study import queries
+from aikd.study.load import check_study
+from aikd.study.resolve import resolve
 from aikd.study.specs import Group
 from docs.tools.evidence import mechanics
 from docs.tools.paired import differences
+from tests.conftest import ROOT, changed, parsed
 
 ERRORS = {
     "No Adv": (68.0, 70.0, 69.0),
@@ -75,3 +80,20 @@ def test_the_critic_at_an_epoch_is_the_mean_over_seeds(tmp_path: Path) -> None:
         file.write_text(f"{head}1,1,1,9,9,9,9,9,50,\n2,1,1,{distance},0.5,-0.25,0.125,12.34,50,40\n")
     text = mechanics([Group("a", tuple(paths("a"))), Group("none", tuple(paths("b")))], tmp_path, [2])
     assert text.splitlines()[2:] == ["| a | 3 | 2 | −2.50 | 0.50 | −0.250 | 0.125 | 12.3 |"]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs/evidence").glob("*")), ids=lambda file: file.name)
+def test_evidence_is_of_runs_that_the_study_still_asks_for_with_just_their_settings(file: Path) -> None:
+    raw = parsed(ROOT / f"workflow/studies/{file.name}.yaml")
+    study = check_study(changed(raw, {"data/cifar100/accept_other": True}))  # the archive was rebuilt
+    asked = {run.path: resolve(study, run) for run in queries.runs_of(study)}
+    runs = [path.parent for path in (file / "runs").rglob("train.json")]
+    assert runs
+    for run in runs:
+        summary = json.loads((run / "train.json").read_text())
+        assert summary["run"] == run.relative_to(file / "runs").as_posix()
+        assert summary["settings"] == json.loads(json.dumps(asked[summary["run"]]))
+        history = pd.read_csv(run / "history.csv")
+        assert list(history["epoch"]) == list(range(1, study.recipe.epochs + 1))
+        metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+        assert metrics["top1_error"] == pytest.approx(history["test_error"].iloc[-1], abs=0.05)

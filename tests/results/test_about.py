@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from aikd.results.report.about import NETWORKS, Deviation, about, deviations, how_to_read
+from aikd.results.report.about import NETWORKS, Deviation, about, deviations, how_to_read, readings
 from aikd.study import beside, queries
 from aikd.study.load import check_study
 from aikd.study.resolve import prepared_folder, resolve_data
@@ -105,3 +105,20 @@ def test_every_kind_of_figure_says_what_its_marks_and_numbers_stand_for(demo):
         assert re.search(r"\bn\b", said)
     units = how_to_read(drawn[-1])
     assert all(unit in units for unit in ("percent", "nats", "no unit"))
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "said"),
+    [
+        ("aikd", {}, True),
+        ("aikd", {"critic.norm": "layer"}, True),
+        ("aikd", {"critic.input": "probabilities", "critic.norm": "layer"}, False),
+        ("aikd", {"omega": 0}, False),
+        ("pskd", {}, False),
+    ],
+)
+def test_where_a_critic_reads_raw_logits_it_is_said_what_is_known_of_that(
+    method: str, settings: dict[str, Any], said: bool
+) -> None:
+    run = Run("cifar100", "preact_resnet18", method, settings, seed=0)
+    assert len(readings([Run("cifar100", "preact_resnet18", "baseline", seed=0), run])) == said

@@ -74,6 +74,7 @@ def test_deviations_of_all_runs_need_no_numbers(tmp_path):
     assert r"\item 1 seed instead of 3" in text
     assert "training runs, seed 0. Every" in text
     assert "Deviation" not in text
+    assert text.count("AI-KD's critic reads raw logits here") == 1
 
 
 def test_the_effects_of_claims_stand_in_the_document(done):

@@ -84,6 +84,7 @@ def test_it_says_first_what_was_run_and_how_far_that_is_from_the_paper(read):
         "DenseNet-121 (densenet121_3x3): another size (growth 8; blocks 1, 2, 2, 1)",
     ):
         assert deviation in start
+    assert "AI-KD's critic reads raw logits here" in start
 
 
 def test_the_headline_is_the_paired_difference(done, read):

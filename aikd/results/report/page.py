@@ -15,7 +15,7 @@ from aikd.files import write_text
 from aikd.messages import counted
 from aikd.results import pairs, tables
 from aikd.results.report import claims, classes, runs
-from aikd.results.report.about import about, deviations, how_to_read, trained_on
+from aikd.results.report.about import about, deviations, how_to_read, readings, trained_on
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.sheet import Sheet
 from aikd.results.text import html, p_value
@@ -53,8 +53,8 @@ def page(study: Study, results: Path, data: Path) -> str:
     Raises:
         UserError: a file that is read is damaged, or does not belong to its run or beside the others.
     """
-    paths = [run.path for run in queries.runs_of(study)]
-    found = runs.collect(study, results, paths)
+    planned = queries.runs_of(study)
+    found = runs.collect(study, results, [run.path for run in planned])
     contests = classes.contests(study, results)
     return templates().get_template("page.html.j2").render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -62,6 +62,7 @@ def page(study: Study, results: Path, data: Path) -> str:
         seeds=", ".join(map(str, study.seeds)),
         facts=list(facts(study)),
         deviations=deviations(study, data),
+        readings=readings(planned),
         summary=classes.summary(study, results),
         claims=claims.read(results),
         tables=[_table(study, name, results, data) for name in study.tables],

@@ -11,7 +11,7 @@ from aikd.files import write_text
 from aikd.messages import counted, plural
 from aikd.results import pairs, tables, text
 from aikd.results.report import claims
-from aikd.results.report.about import Deviation, about, deviations, how_to_read
+from aikd.results.report.about import Deviation, about, deviations, how_to_read, readings
 from aikd.results.report.page import HERE, facts
 from aikd.results.sheet import to_latex
 from aikd.study import beside, queries
@@ -60,6 +60,7 @@ def paper(study: Study, results: Path, data: Path) -> str:
         "facts": facts(study),
         "common": common,
         "others": others,
+        "readings": readings(runs),
         "tables": list(_tables(study, results, data, numbered)),
         "figures": list(_figures(study, results, numbered)),
         "claims": claims.read(results),

@@ -1,7 +1,7 @@
 """Checks what a schema cannot: that every name in a study refers to something, and every setting is a method's."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aikd.errors import UserError
@@ -238,7 +238,9 @@ def _check_output(study: Study, where: str, name: str, output: outputs.Table | o
         _check_axes(study, where, output)
     # Settings that are fine each on its own may not go together: building the runs tells.
     with located(where):
-        queries.spec(study, name)
+        spec = queries.spec(study, name)
+    if isinstance(output, outputs.AblationTable) and isinstance(spec, TableSpec):
+        _check_headers(where, output, [row.header for row in spec.rows])
 
 
 def _check_metrics(study: Study, where: str, output: outputs.Table | outputs.Figure) -> None:
@@ -263,6 +265,17 @@ def _check_rows(study: Study, where: str, table: outputs.AblationTable) -> None:
         under = queries.settings_for(study, name, table.data, table.model)
         _check_settings(f"{where}.rows.{i}.settings", method, row.settings, under)
         _known(f"{where}.settings", table.settings, _setting_names(method))
+
+
+def _check_headers(where: str, table: outputs.AblationTable, headers: Sequence[tuple[str, ...]]) -> None:
+    """Refuse a second row that is called as another is: nobody could tell them apart, here or in learning curves."""
+    for i, header in enumerate(headers):
+        if (first := headers.index(header)) < i:
+            own = "settings that the table shows" if table.settings else "label"
+            raise UserError(
+                f"{where}.rows.{i}: {show(', '.join(header))} is what rows.{first} is called, too; "
+                f"give each row its own {own}"
+            )
 
 
 def _check_axes(study: Study, where: str, figure: outputs.HeatmapFigure | outputs.CurvesFigure) -> None:

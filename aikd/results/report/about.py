@@ -27,8 +27,9 @@ NETWORKS = {
 """The paper's networks, and the kind of data each is trained on there."""
 
 LOGITS = (
-    "AI-KD's critic reads raw logits here, as section 4.2 has it. On real CIFAR-100 at a small scale AI-KD was worse with that "
-    "critic than without one, and best with one that reads probabilities through LayerNorm (docs/critic.md of the project)."
+    "AI-KD's critic reads raw logits here, as section 4.2 has it. On real CIFAR-100 at a small scale such a critic "
+    "pushed the student away from the superior model, and AI-KD was no better than without its adversarial term "
+    "(docs/critic.md of the project)."
 )
 """Said wherever AI-KD's numbers stand that come of it."""
 

@@ -7,12 +7,14 @@ Draws the learning curves that the study's `figures` ask for into docs/images. T
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pandas as pd
 
+from aikd.results.aggregate import metric_value
 from aikd.results.figures import draw, style
 from aikd.results.histories import read_history
 from aikd.results.text import signed
@@ -21,47 +23,87 @@ from aikd.study.load import load_study
 from aikd.study.metrics import MetricName
 from aikd.study.schema import Study
 from aikd.study.specs import Group, LearningSpec, TableSpec
-from docs.tools.paired import differences, markdown
+from docs.tools.paired import NOTHING, differences, markdown
 
 ROOT = Path(__file__).parents[2]
-MECHANICS = {
-    "distance": ("distance", 2),
-    "gradient_norm": ("gradient norm", 2),
-    "adversarial_cosine": ("cosine", 3),
-    "adversarial_share": ("share", 3),
-    "logit_norm": ("length of logits", 1),
-}
-"""Columns of histories: how tables call them, and to how many places."""
+CAUGHT_UP = 0.9
+"""The gradient norm from which on a critic counts as having the slope that its penalty asks for, which is 1."""
 
 
 def part(what: str) -> str:
-    """`STUDY/TABLE/METRIC/REFERENCE`: errors beside a reference row; `STUDY/TABLE/epochs/1,30`: how the critic did.
+    """`STUDY/TABLE/METRIC/REFERENCE`: a metric beside a reference row; `critic` for METRIC: what the critic did.
 
     REFERENCE is the label of a row with underscores for spaces.
     """
-    name, table, kind, rest = what.split("/")
+    name, table, kind, reference = what.split("/")
+    reference = reference.replace("_", " ")
     study, results = _found(name)
     spec = queries.table(study, table)
     assert isinstance(spec, TableSpec)
     groups = queries.variants(spec)
-    if kind == "epochs":
-        return mechanics(groups, results, [int(epoch) for epoch in rest.split(",")])
+    if kind == "critic":
+        return mechanics(groups, results, reference)
     rows = {group.label: group.paths for group in groups}
-    return differences(rows, results, rest.replace("_", " "), cast(MetricName, kind))
+    return differences(rows, results, reference, cast(MetricName, kind))
 
 
-def mechanics(groups: Sequence[Group], results: Path, epochs: Sequence[int]) -> str:
-    """Columns of the histories at some epochs, as means over seeds; one line an epoch of each row that has a critic."""
+def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
+    """What the critic did in the course of training, beside what it cost; one line of each row that has one.
+
+    All are means over seeds, and but for the first over epochs: the epoch in which the gradient norm is first above
+    0.9, the percentage of epochs with a distance below 0, cosine and share of the adversarial push, by how much the
+    student's logits are longer than the reference row's at the same seed, and by how much its held-out Top-1 error
+    is higher.
+    """
+    found = {group.label: _histories(results, group.paths) for group in groups}
+    errors = {group.label: _errors(results, group.paths) for group in groups}
+    lengths = {seed: history["logit_norm"].mean() for seed, history in found[reference].items()}
     rows = []
-    for group in groups:
-        histories = [h for path in group.paths if (h := read_history(results, path)) is not None]
-        if not any("distance" in history for history in histories):
+    for label, histories in found.items():
+        together = list(histories.values())
+        if not together or "distance" not in together[0]:
             continue
-        for epoch in epochs:
-            at = pd.DataFrame([history.loc[epoch] for history in histories]).mean()
-            cells = (signed(float(at[name]), places) for name, (_, places) in MECHANICS.items())
-            rows.append([group.label, str(len(histories)), str(epoch), *(c.removeprefix("+") for c in cells)])
-    return markdown(["", "n", "epoch", *(name for name, _ in MECHANICS.values())], rows)
+        slope = pd.concat([history["gradient_norm"] for history in together], axis=1).mean(axis=1)
+        below = 100 * _mean((history["distance"] < 0).mean() for history in together)
+        cosine = _mean(history["adversarial_cosine"].mean() for history in together)
+        share = 100 * _mean(history["adversarial_share"].mean() for history in together)
+        longer = [h["logit_norm"].mean() - lengths[seed] for seed, h in histories.items() if seed in lengths]
+        cost = [e - errors[reference][seed] for seed, e in errors[label].items() if seed in errors[reference]]
+        rows.append(
+            [
+                label,
+                str(len(together)),
+                str(slope.index[slope > CAUGHT_UP].min()) if (slope > CAUGHT_UP).any() else "never",
+                f"{below:.0f}",
+                signed(cosine, 2),
+                f"{share:.0f}",
+                signed(_mean(longer), 1) if longer else NOTHING,
+                signed(_mean(cost), 2) if cost else NOTHING,
+            ]
+        )
+    head = (
+        "slope from epoch",
+        "distance below 0 (% of epochs)",
+        "cosine",
+        "share (%)",
+        "logits longer by",
+        "Top-1, held out",
+    )
+    return markdown(["", "n", *head], rows)
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _histories(results: Path, paths: Sequence[str]) -> dict[int, pd.DataFrame]:
+    """The histories that are there, by the position of their seed."""
+    return {i: h for i, path in enumerate(paths) if (h := read_history(results, path)) is not None}
+
+
+def _errors(results: Path, paths: Sequence[str]) -> dict[int, float]:
+    values = {i: metric_value(results, path, "holdout_top1_error") for i, path in enumerate(paths)}
+    return {i: value for i, value in values.items() if value is not None}
 
 
 def figures(name: str) -> None:

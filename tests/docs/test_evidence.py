@@ -71,15 +71,24 @@ def test_the_reference_is_a_row(results: Path) -> None:
         table(results, "No Adversary")
 
 
-def test_the_critic_at_an_epoch_is_the_mean_over_seeds(tmp_path: Path) -> None:
+def test_what_a_critic_did_is_the_mean_over_seeds_and_epochs(tmp_path: Path) -> None:
     names = "distance,gradient_norm,adversarial_cosine,adversarial_share,logit_norm"
-    head = f"epoch,learning_rate,loss,{names},train_error,test_error\n"
-    for path, distance in zip(paths("a"), (-1.0, -2.0, -4.5), strict=True):
-        file = tmp_path / "runs" / path / "history.csv"
-        file.parent.mkdir(parents=True)
-        file.write_text(f"{head}1,1,1,9,9,9,9,9,50,\n2,1,1,{distance},0.5,-0.25,0.125,12.34,50,40\n")
-    text = mechanics([Group("a", tuple(paths("a"))), Group("none", tuple(paths("b")))], tmp_path, [2])
-    assert text.splitlines()[2:] == ["| a | 3 | 2 | −2.50 | 0.50 | −0.250 | 0.125 | 12.3 |"]
+    errors = {"a": (61.0, 62.0, 66.0), "No Adv": (60.0, 60.0, 60.0)}
+    for label, distances in {"a": (-1.0, -2.0, 4.5), "No Adv": (None, None, None)}.items():
+        for path, distance, error in zip(paths(label), distances, errors[label], strict=True):
+            file = tmp_path / "runs" / path / "history.csv"
+            file.parent.mkdir(parents=True)
+            head, first, second = (names, "1,0.8,0.5,0.5,9", f"{distance},1.1,-0.25,0.25,12")
+            if distance is None:
+                head, first, second = "logit_norm", "6", "7"
+            columns = f"epoch,learning_rate,loss,{head},train_error,test_error"
+            file.write_text(f"{columns}\n1,1,1,{first},50,\n2,1,1,{second},50,40\n")
+            metrics = {"run": path, "metrics": {"holdout_top1_error": error}, "bins": {}}
+            (file.parent / "metrics.json").write_text(json.dumps(metrics))
+    groups = [Group(label, tuple(paths(label))) for label in ("No Adv", "a", "none yet")]
+    text = mechanics(groups, tmp_path, "No Adv")
+    # A third of the epochs has a distance below 0; (9 + 12) / 2 is 4 more than (6 + 7) / 2.
+    assert text.splitlines()[2:] == ["| a | 3 | 2 | 33 | +0.12 | 38 | +4.0 | +3.00 |"]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "docs/evidence").glob("*")), ids=lambda file: file.name)

@@ -95,8 +95,8 @@ class CriticSettings(Section):
     head: Literal["mean", "linear"] = "mean"
     """How fc2 outputs become the scalar d(x): their mean, or one more linear layer."""
     input: Literal["logits", "probabilities"] = "logits"
-    """What the critic reads: raw logits (section 4.2) or softmax probabilities (section 3.1), which did better
-    where both were tried (docs/critic.md)."""
+    """What the critic reads: raw logits (section 4.2) or softmax probabilities (section 3.1). docs/critic.md
+    has both side by side."""
     passes: Literal["joint", "separate"] = "joint"
     """Student, superior and interpolates in one train-mode pass, or each in its own (the naive reading,
     in which BatchNorm hides the very shift that the critic is to see)."""

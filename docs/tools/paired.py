@@ -1,12 +1,10 @@
 """Paired differences between the rows of a table: each against a reference, seed by seed.
 
-usage: python -m docs.tools.paired STUDY TABLE REFERENCE [METRIC[:SCHEME] …]
-
-REFERENCE is the last header of a row, for example Baseline; SCHEME is crossfit or oracle for a metric after temperature
-scaling. Prints Markdown: mean ± sample standard deviation, the mean difference with its 95 % interval (Student's t over
-the seeds that both have), p of the paired t test, and p corrected for the table's comparisons (Holm).
+Prints Markdown: mean ± sample standard deviation, the mean difference with its 95 % interval (Student's t over the
+seeds that both have), p of the paired t test, and p corrected for the table's comparisons (Holm).
 """
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from aikd.results.aggregate import Summary, metric_value
 from aikd.results.claims.verdicts import holm
 from aikd.results.intervals import confidence_interval, paired_difference
 from aikd.results.text import p_value, signed
-from aikd.study import queries
+from aikd.study import layout, queries
 from aikd.study.explain import allowed
 from aikd.study.load import load_study
 from aikd.study.metrics import METRICS, MetricName, Scheme
@@ -28,20 +26,35 @@ Values = Mapping[int, float]
 """A metric of every run that is there, by the position of its seed."""
 
 
-def main(study_file: Path, table: str, reference: str, metrics: list[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print one Markdown table a metric."""
-    study = load_study(study_file)
+    parser = argparse.ArgumentParser(prog="python -m docs.tools.paired", description=__doc__)
+    parser.add_argument("study", type=Path, help="study file")
+    parser.add_argument("table", help="one of its tables of numbers")
+    parser.add_argument("reference", help="the last header of a row, such as Baseline")
+    parser.add_argument(
+        "metrics", nargs="*", default=["top1_error"], metavar="METRIC[:SCHEME]",
+        help="metrics (top1_error); crossfit or oracle behind one means after temperature scaling",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, help="where they lie (the study's)")
+    options = parser.parse_args(arguments)
+    study = load_study(options.study)
     specs = {name: queries.table(study, name) for name in study.tables}
     numbers = {name: spec for name, spec in specs.items() if isinstance(spec, TableSpec)}
-    if table not in numbers:
-        allowed("table of numbers", table, numbers)
-    rows = {row.header[-1]: row.cells[0].paths for row in numbers[table].rows}
-    for wish in metrics:
+    if options.table not in numbers:
+        allowed("table of numbers", options.table, numbers)
+    rows = {row.header[-1]: row.cells[0].paths for row in numbers[options.table].rows}
+    results = options.results or study.results
+    if not any(
+        (results / layout.RUNS / path / layout.METRICS).exists() for paths in rows.values() for path in paths
+    ):
+        raise UserError(f"{results}: no run of {options.table} has metrics there yet")
+    for wish in options.metrics:
         metric, _, scheme = wish.partition(":")
         if metric not in METRICS:
             allowed("metric", metric, METRICS)
         wanted = cast(MetricName, metric), cast(Scheme, scheme or "none")
-        print(f"\n{differences(rows, study.results, reference, *wanted)}")
+        print(f"\n{differences(rows, results, options.reference, *wanted)}")
 
 
 def differences(
@@ -106,9 +119,7 @@ def _line(
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
     try:
-        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:] or ["top1_error"])
+        main()
     except UserError as error:
         sys.exit(str(error))

@@ -13,7 +13,7 @@ from aikd.study.load import check_study
 from aikd.study.resolve import resolve
 from aikd.study.specs import Group
 from docs.tools.evidence import mechanics
-from docs.tools.paired import differences
+from docs.tools.paired import differences, main
 from tests.conftest import ROOT, changed, parsed
 
 ERRORS = {
@@ -69,6 +69,17 @@ def test_what_one_seed_came_to_has_no_interval_and_no_test(results: Path) -> Non
 def test_the_reference_is_a_row(results: Path) -> None:
     with pytest.raises(UserError, match="no row 'No Adversary'; there are: No Adv, better"):
         table(results, "No Adversary")
+
+
+def test_results_that_lie_elsewhere_can_be_compared_and_an_empty_folder_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = str(ROOT / "workflow/studies/critic.yaml")
+    asked = [study, "readings", "No Adv", "holdout_top1_error"]
+    main([*asked, "--results", str(ROOT / "docs/evidence/critic")])
+    assert "| No Adv | 3 |" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"no run of readings has metrics there yet"):
+        main([*asked, "--results", str(tmp_path)])
 
 
 def test_what_a_critic_did_is_the_mean_over_seeds_and_epochs(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def message(read: Read, changes: dict[str, Any]) -> str:
 
 
 def test_what_a_file_adds_stands_wherever_something_built_in_stands(read: Read) -> None:
-    row = {"method": "mine", "settings": {"epsilon": 0.5}, "augmentation": "fog"}
+    row = {"method": "mine", "label": "Mine in fog", "settings": {"epsilon": 0.5}, "augmentation": "fog"}
     study = read(OWN | {"tables/table_4/rows": [{"method": "mine"}, row]})
     comparison = queries.table(study, "table_2").runs
     assert "dots/small/mine/seed2" in comparison

@@ -14,7 +14,6 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from aikd.results.aggregate import metric_value
 from aikd.results.figures import draw, style
 from aikd.results.histories import read_history
 from aikd.results.text import signed
@@ -23,7 +22,7 @@ from aikd.study.load import load_study
 from aikd.study.metrics import MetricName
 from aikd.study.schema import Study
 from aikd.study.specs import Group, LearningSpec, TableSpec
-from docs.tools.paired import NOTHING, differences, markdown
+from docs.tools.paired import NOTHING, by_seed, differences, markdown
 
 ROOT = Path(__file__).parents[2]
 CAUGHT_UP = 0.9
@@ -56,7 +55,7 @@ def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
     is higher.
     """
     found = {group.label: _histories(results, group.paths) for group in groups}
-    errors = {group.label: _errors(results, group.paths) for group in groups}
+    errors = {group.label: by_seed(results, group.paths, "holdout_top1_error") for group in groups}
     lengths = {seed: history["logit_norm"].mean() for seed, history in found[reference].items()}
     rows = []
     for label, histories in found.items():
@@ -81,15 +80,11 @@ def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
                 signed(_mean(cost), 2) if cost else NOTHING,
             ]
         )
-    head = (
-        "slope from epoch",
-        "distance below 0 (% of epochs)",
-        "cosine",
-        "share (%)",
-        "logits longer by",
-        "Top-1, held out",
-    )
-    return markdown(["", "n", *head], rows)
+    head = [
+        "", "n", "slope from epoch", "distance below 0 (% of epochs)", "cosine", "share (%)",
+        "logits longer by", "Top-1, held out",
+    ]  # fmt: skip
+    return markdown(head, rows)
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -99,11 +94,6 @@ def _mean(values: Iterable[float]) -> float:
 def _histories(results: Path, paths: Sequence[str]) -> dict[int, pd.DataFrame]:
     """The histories that are there, by the position of their seed."""
     return {i: h for i, path in enumerate(paths) if (h := read_history(results, path)) is not None}
-
-
-def _errors(results: Path, paths: Sequence[str]) -> dict[int, float]:
-    values = {i: metric_value(results, path, "holdout_top1_error") for i, path in enumerate(paths)}
-    return {i: value for i, value in values.items() if value is not None}
 
 
 def figures(name: str) -> None:

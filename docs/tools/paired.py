@@ -74,7 +74,7 @@ def differences(
     """
     if reference not in rows:
         raise UserError(f"no row {reference!r}; there are: {', '.join(rows)}")
-    found = {label: _by_seed(results, paths, metric, scheme) for label, paths in rows.items()}
+    found = {label: by_seed(results, paths, metric, scheme) for label, paths in rows.items()}
     lines = {label: _line(label, values, found[reference], metric) for label, values in found.items()}
     tested = [label for label, (_, p) in lines.items() if p is not None]
     corrected = dict(zip(tested, holm([p for _, p in lines.values() if p is not None]), strict=True))
@@ -93,7 +93,8 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(" ".join(("|", " | ".join(line), "|")).replace("  ", " ") for line in lines)
 
 
-def _by_seed(results: Path, paths: Sequence[str], metric: MetricName, scheme: Scheme) -> Values:
+def by_seed(results: Path, paths: Sequence[str], metric: MetricName, scheme: Scheme = "none") -> Values:
+    """A metric of the runs of a row that have it."""
     values = {i: metric_value(results, path, metric, scheme) for i, path in enumerate(paths)}
     return {i: value for i, value in values.items() if value is not None}
 

@@ -7,7 +7,7 @@ Draws the learning curves that the study's `figures` ask for into docs/images. T
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +22,7 @@ from aikd.study.load import load_study
 from aikd.study.metrics import MetricName
 from aikd.study.schema import Study
 from aikd.study.specs import Group, LearningSpec, TableSpec
-from docs.tools.paired import NOTHING, by_seed, differences, markdown
+from docs.tools.paired import NOTHING, Values, by_seed, differences, markdown
 
 ROOT = Path(__file__).parents[2]
 CAUGHT_UP = 0.9
@@ -56,7 +56,6 @@ def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
     """
     found = {group.label: _histories(results, group.paths) for group in groups}
     errors = {group.label: by_seed(results, group.paths, "holdout_top1_error") for group in groups}
-    lengths = {seed: history["logit_norm"].mean() for seed, history in found[reference].items()}
     rows = []
     for label, histories in found.items():
         together = list(histories.values())
@@ -66,8 +65,6 @@ def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
         below = 100 * _mean((history["distance"] < 0).mean() for history in together)
         cosine = _mean(history["adversarial_cosine"].mean() for history in together)
         share = 100 * _mean(history["adversarial_share"].mean() for history in together)
-        longer = [h["logit_norm"].mean() - lengths[seed] for seed, h in histories.items() if seed in lengths]
-        cost = [e - errors[reference][seed] for seed, e in errors[label].items() if seed in errors[reference]]
         rows.append(
             [
                 label,
@@ -76,8 +73,8 @@ def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
                 f"{below:.0f}",
                 signed(cosine, 2),
                 f"{share:.0f}",
-                signed(_mean(longer), 1) if longer else NOTHING,
-                signed(_mean(cost), 2) if cost else NOTHING,
+                _above(_lengths(histories), _lengths(found[reference]), 1),
+                _above(errors[label], errors[reference], 2),
             ]
         )
     head = [
@@ -85,6 +82,16 @@ def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
         "logits longer by", "Top-1, held out",
     ]  # fmt: skip
     return markdown(head, rows)
+
+
+def _lengths(histories: Mapping[int, pd.DataFrame]) -> Values:
+    return {seed: float(history["logit_norm"].mean()) for seed, history in histories.items()}
+
+
+def _above(values: Values, reference: Values, places: int) -> str:
+    """The mean paired difference, over the seeds that both have."""
+    both = values.keys() & reference.keys()
+    return signed(_mean(values[seed] - reference[seed] for seed in sorted(both)), places) if both else NOTHING
 
 
 def _mean(values: Iterable[float]) -> float:

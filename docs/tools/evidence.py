@@ -20,6 +20,7 @@ from aikd.results.text import signed
 from aikd.study import queries
 from aikd.study.load import load_study
 from aikd.study.metrics import MetricName
+from aikd.study.run import Run
 from aikd.study.schema import Study
 from aikd.study.specs import Group, LearningSpec, TableSpec
 from docs.tools.paired import NOTHING, Values, by_seed, differences, markdown
@@ -32,18 +33,29 @@ CAUGHT_UP = 0.9
 def part(what: str) -> str:
     """`STUDY/TABLE/METRIC/REFERENCE`: a metric beside a reference row; `critic` for METRIC: what the critic did.
 
-    REFERENCE is the label of a row with underscores for spaces.
+    REFERENCE is the label of a row with underscores for spaces. `STUDY+STUDY` puts the seeds of two studies together,
+    which have none in common, in the rows that both have.
     """
-    name, table, kind, reference = what.split("/")
+    names, table, kind, reference = what.split("/")
     reference = reference.replace("_", " ")
-    study, results = _found(name)
-    spec = queries.table(study, table)
-    assert isinstance(spec, TableSpec)
-    groups = queries.variants(spec)
+    tables = [_table(name, table) for name in names.split("+")]
     if kind == "critic":
+        ((groups, results),) = tables
         return mechanics(groups, results, reference)
-    rows = {group.label: group.paths for group in groups}
-    return differences(rows, results, reference, cast(MetricName, kind))
+    metric = cast(MetricName, kind)
+    studies = [{g.label: by_seed(results, g.paths, metric) for g in groups} for groups, results in tables]
+    return differences(together(studies), reference, metric)
+
+
+def together(studies: Sequence[Mapping[str, Values]]) -> Mapping[str, Values]:
+    """The rows that all studies have, each with the seeds of all."""
+    merged: dict[str, Values] = {}
+    for label in studies[0]:
+        if all(label in study for study in studies):
+            parts = [study[label] for study in studies]
+            merged[label] = {seed: value for part in parts for seed, value in part.items()}
+            assert len(merged[label]) == sum(map(len, parts)), f"{label}: a seed is in two studies"
+    return merged
 
 
 def mechanics(groups: Sequence[Group], results: Path, reference: str) -> str:
@@ -99,8 +111,9 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _histories(results: Path, paths: Sequence[str]) -> dict[int, pd.DataFrame]:
-    """The histories that are there, by the position of their seed."""
-    return {i: h for i, path in enumerate(paths) if (h := read_history(results, path)) is not None}
+    """The histories that are there, by their seed."""
+    found = {Run.from_path(path).seed: read_history(results, path) for path in paths}
+    return {seed: history for seed, history in found.items() if history is not None}
 
 
 def figures(name: str) -> None:
@@ -111,6 +124,14 @@ def figures(name: str) -> None:
             with style.styled():
                 image = ROOT / "docs/images" / f"{name}_{spec.name}.png"
                 draw(spec, results).savefig(image, dpi=160, metadata={"Software": None})
+
+
+def _table(name: str, table: str) -> tuple[Sequence[Group], Path]:
+    """The rows of a study's table of numbers, and the folder of its evidence."""
+    study, results = _found(name)
+    spec = queries.table(study, table)
+    assert isinstance(spec, TableSpec)
+    return queries.variants(spec), results
 
 
 def _found(name: str) -> tuple[Study, Path]:

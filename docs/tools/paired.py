@@ -19,11 +19,12 @@ from aikd.study import layout, queries
 from aikd.study.explain import allowed
 from aikd.study.load import load_study
 from aikd.study.metrics import METRICS, MetricName, Scheme
+from aikd.study.run import Run
 from aikd.study.specs import TableSpec
 
 NOTHING = "–"
 Values = Mapping[int, float]
-"""A metric of every run that is there, by the position of its seed."""
+"""A metric of every run that is there, by its seed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,27 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if metric not in METRICS:
             allowed("metric", metric, METRICS)
         wanted = cast(MetricName, metric), cast(Scheme, scheme or "none")
-        print(f"\n{differences(rows, results, options.reference, *wanted)}")
+        found = {label: by_seed(results, paths, *wanted) for label, paths in rows.items()}
+        print(f"\n{differences(found, options.reference, *wanted)}")
 
 
 def differences(
-    rows: Mapping[str, Sequence[str]],
-    results: Path,
-    reference: str,
-    metric: MetricName,
-    scheme: Scheme = "none",
+    found: Mapping[str, Values], reference: str, metric: MetricName, scheme: Scheme = "none"
 ) -> str:
     """A metric of each row and its paired difference to the reference, as Markdown.
 
-    Args:
-        rows: runs of each row, one a seed.
-
     Raises:
-        UserError: no row is called as the reference, or a file of a run is broken.
+        UserError: no row is called as the reference.
     """
-    if reference not in rows:
-        raise UserError(f"no row {reference!r}; there are: {', '.join(rows)}")
-    found = {label: by_seed(results, paths, metric, scheme) for label, paths in rows.items()}
+    if reference not in found:
+        raise UserError(f"no row {reference!r}; there are: {', '.join(found)}")
     lines = {label: _line(label, values, found[reference], metric) for label, values in found.items()}
     tested = [label for label, (_, p) in lines.items() if p is not None]
     corrected = dict(zip(tested, holm([p for _, p in lines.values() if p is not None]), strict=True))
@@ -94,9 +88,13 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def by_seed(results: Path, paths: Sequence[str], metric: MetricName, scheme: Scheme = "none") -> Values:
-    """A metric of the runs of a row that have it."""
-    values = {i: metric_value(results, path, metric, scheme) for i, path in enumerate(paths)}
-    return {i: value for i, value in values.items() if value is not None}
+    """A metric of the runs of a row that have it.
+
+    Raises:
+        UserError: a file of a run is broken.
+    """
+    values = {Run.from_path(path).seed: metric_value(results, path, metric, scheme) for path in paths}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def _line(
@@ -112,7 +110,7 @@ def _line(
     both = sorted(values.keys() & reference.keys())
     if values is reference or not both:
         return [*cells, "", "", ""], None
-    difference, p = paired_difference([values[i] for i in both], [reference[i] for i in both])
+    difference, p = paired_difference([values[seed] for seed in both], [reference[seed] for seed in both])
     interval = confidence_interval(difference)
     cells.append(signed(difference.mean, decimals))
     cells.append(" to ".join(signed(end, decimals) for end in interval) if interval else NOTHING)

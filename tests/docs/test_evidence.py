@@ -12,8 +12,8 @@ from aikd.study import queries
 from aikd.study.load import check_study
 from aikd.study.resolve import resolve
 from aikd.study.specs import Group
-from docs.tools.evidence import mechanics
-from docs.tools.paired import differences, main
+from docs.tools.evidence import mechanics, together
+from docs.tools.paired import by_seed, differences, main
 from tests.conftest import ROOT, changed, parsed
 
 ERRORS = {
@@ -26,12 +26,13 @@ ERRORS = {
 
 
 def paths(label: str) -> list[str]:
-    return [f"cifar100/resnet18/aikd/{label.replace(' ', '_')}=1/seed{seed}" for seed in range(3)]
+    number = [*ERRORS, "a", "none yet"].index(label)
+    return [f"cifar100/resnet18/aikd/omega={number}/seed{seed}" for seed in range(3)]
 
 
 def table(results: Path, reference: str = "No Adv") -> dict[str, list[str]]:
-    rows = {label: paths(label) for label in ERRORS}
-    lines = differences(rows, results, reference, "top1_error").splitlines()[2:]
+    found = {label: by_seed(results, paths(label), "top1_error") for label in ERRORS}
+    lines = differences(found, reference, "top1_error").splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {label: rest for label, *rest in cells}
 
@@ -80,6 +81,15 @@ def test_results_that_lie_elsewhere_can_be_compared_and_an_empty_folder_is_said(
     assert "| No Adv | 3 |" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"no run of readings has metrics there yet"):
         main([*asked, "--results", str(tmp_path)])
+
+
+def test_seeds_of_two_studies_are_put_together_in_the_rows_that_both_have() -> None:
+    first = {"a": {0: 1.0, 1: 2.0}, "b": {0: 5.0}, "No Adv": {0: 3.0, 1: 4.0}}
+    second = {"No Adv": {4: 6.0, 5: 7.0}, "a": {5: 8.0}}
+    assert together([first, second]) == {"a": {0: 1, 1: 2, 5: 8}, "No Adv": {0: 3, 1: 4, 4: 6, 5: 7}}
+    assert together([first]) == first
+    with pytest.raises(AssertionError, match="a seed is in two"):
+        together([first, {"a": {1: 2.0}}])
 
 
 def test_what_a_critic_did_is_the_mean_over_seeds_and_epochs(tmp_path: Path) -> None:

@@ -23,6 +23,16 @@ class SGD(torch.optim.SGD):
         """One update of all parameters."""
         inspect.unwrap(torch.optim.SGD.step)(self)
 
+    def start_at_rest(self) -> None:
+        """Give all parameters a momentum of zero, for which the first step takes none at all.
+
+        Loss scaling may skip the first step. The fused kernel then keeps the memory that it has made for momentum,
+        with whatever lies there, and the second step would go on from that.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"] if group["momentum"] else ():
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
 
 class Adam(torch.optim.Adam):
     """`torch.optim.Adam`, step for step."""

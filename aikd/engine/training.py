@@ -62,6 +62,8 @@ class Trainer:
             fused=device.type in ("cpu", "cuda"),
         )
         self.scaler = self.precision.scaler()
+        if self.scaler.is_enabled():
+            self.optimiser.start_at_rest()
         with self._drawing():
             self.method = self._method(prepared.manifest["classes"], superior)
         self.history: list[Row] = []

@@ -87,3 +87,41 @@ def test_training_does_not_import_the_compiler() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "False"
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_first_step_that_loss_scaling_skips_leaves_no_momentum(nesterov: bool, fused: bool) -> None:
+    """The slow, obvious way beside it: SGD written out, which does nothing in the first step."""
+    size, lr, momentum, decay = 100_000, 0.1, 0.9, 5e-4
+    p = nn.Parameter(torch.ones(size))
+    settings = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": decay, "fused": fused}
+    optimiser, scaler = optimisers.SGD([p], **settings), torch.amp.GradScaler("cpu", init_scale=4.0)
+    optimiser.start_at_rest()
+    expected, velocity = torch.ones(size), torch.zeros(size)
+    for slope in (torch.inf, 2.0, -1.0, 0.5):
+        # Memory that was used before, and is free again: where the kernel would find its momentum.
+        junk = [torch.full((size,), 7e5) for _ in range(20)]
+        del junk
+        optimiser.zero_grad()
+        scaler.scale((slope * p).sum()).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        if slope != torch.inf:
+            gradient = slope + decay * expected
+            velocity = momentum * velocity + gradient
+            expected -= lr * (gradient + momentum * velocity if nesterov else velocity)
+        torch.testing.assert_close(p.detach(), expected)
+
+
+@pytest.mark.parametrize("settings", SGDS[1:], ids=str)
+def test_starting_at_rest_changes_no_step(settings: dict[str, Any]) -> None:
+    expected = steps(optimisers.SGD, settings)
+
+    class AtRest(optimisers.SGD):
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            super().__init__(*arguments, **keywords)
+            self.start_at_rest()
+
+    for mine, theirs in zip(steps(AtRest, settings), expected, strict=True):
+        assert torch.equal(mine, theirs)

@@ -272,6 +272,17 @@ def test_low_precision_learns_as_fp32_does(digits: Prepared, make_settings: Make
     assert low.norm().item() == pytest.approx(full.norm().item(), rel=0.1)
 
 
+def test_fp16_whose_first_step_overflows_has_moved_nothing(digits: Prepared, make_settings: Make) -> None:
+    run = trainer(make_settings(epochs=1, milestones=[], precision="fp16"), digits)
+    start = copy.deepcopy(dict(run.student.named_parameters()))
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**100)
+    (batch, *_) = run._batches(0)
+    run._step(batch)
+    for name, parameter in run.student.named_parameters():
+        assert torch.equal(parameter, start[name])
+        assert not run.optimiser.state[parameter]["momentum_buffer"].any()
+
+
 def test_a_term_that_is_not_finite_is_named_with_epoch_and_step(
     digits: Prepared, make_settings: Make
 ) -> None:

@@ -165,25 +165,37 @@ def check_training(
 def same_training(results: Path, runs: Iterable[str]) -> None:
     """Refuse to set runs side by side that were not trained alike: half of them before the study was edited, say.
 
-    Runs of a data set must share its recipe, those of a model its size, and those that differ in their seed alone
-    all else, too. Runs without a summary are passed over.
+    Runs of a data set must share its recipe and images, those of a model its size, those of a superior model that
+    very model, and those that differ in their seed alone all else, too. Runs without a summary are passed over.
 
     Raises:
-        UserError: names the first setting that differs, and both runs.
+        UserError: names the first thing that differs, and both runs.
     """
     first: dict[tuple[str, str], tuple[str, Any]] = {}
     for run in runs:
-        settings = (read_summary(results, run) or {}).get("settings")
-        if not isinstance(settings, dict):
-            continue
-        for key, depth in _SHARED.items():
-            group = "/".join(run.split("/")[:depth])
-            other, theirs = first.setdefault((key, group), (run, settings.get(key)))
-            if change := difference(theirs, settings.get(key), f"{key}."):
+        for what, group, value in _shared(run, read_summary(results, run) or {}):
+            other, theirs = first.setdefault((what, group), (run, value))
+            if change := difference(theirs, value, f"{what}."):
                 raise UserError(
                     f"{results / RUNS / run / SUMMARY}: not trained like {other}, beside which it is to stand: "
                     f"{change}; train the one again that is not as the study says"
                 )
+
+
+def _shared(run: str, summary: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """What a run was trained with that others must have been, too: its name, the group of those others, its value."""
+    settings = summary.get("settings")
+    if not isinstance(settings, dict):
+        return
+    for key, depth in _SHARED.items():
+        yield key, "/".join(run.split("/")[:depth]), settings.get(key)
+    for what, group, digest in (
+        ("data", run.split("/", maxsplit=1)[0], summary.get("data")),
+        ("superior model", settings.get("superior"), summary.get("superior")),
+        ("superior model", run, summary.get("model")),  # as which others learn from it
+    ):
+        if group and digest:  # earlier versions wrote none
+            yield f"SHA-256 of the {what}", group, _short(digest)
 
 
 _SHARED = {

@@ -1,27 +1,36 @@
 """What a reader must know of the data behind a table, from the manifests of what was prepared."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from aikd.files import read_json
+from aikd.records import data_digest
 from aikd.results.aggregate import run_file
 from aikd.results.sheet import Sheet
 from aikd.study.layout import MANIFEST, SUMMARY
 from aikd.study.specs import DataSetRow, DataSetsSpec, TableSpecs
 
 
-def prepared_for(spec: TableSpecs, results: Path) -> list[str]:
-    """The prepared data behind a table, each once: of Table 1 what it lists, of others what their runs were trained on.
+def prepared_for(spec: TableSpecs, results: Path) -> dict[str, set[str]]:
+    """The prepared data behind a table: of Table 1 what it lists, of others what their runs were trained on.
+
+    Returns:
+        Digests that the runs say the data had, by its folder; none where nobody says.
 
     Raises:
         UserError: the summary of a run is damaged.
     """
     if isinstance(spec, DataSetsSpec):
-        return [row.prepared for row in spec.rows]
-    summaries = (run_file(results, run, SUMMARY) for run in spec.runs)
-    data = [read_json(path).get("settings", {}).get("data", {}) for path in summaries if path.exists()]
-    return list(dict.fromkeys(found["prepared"] for found in data if "prepared" in found))
+        return {row.prepared: set() for row in spec.rows}
+    found: dict[str, set[str]] = {}
+    for path in (run_file(results, run, SUMMARY) for run in spec.runs):
+        summary = read_json(path) if path.exists() else {}
+        data = summary.get("settings", {}).get("data", {})
+        if "prepared" in data:
+            found.setdefault(data["prepared"], set()).update(filter(None, [summary.get("data")]))
+    return found
 
 
 def with_origins(sheets: Sequence[Sheet], spec: TableSpecs, results: Path, data: Path) -> list[Sheet]:
@@ -37,12 +46,23 @@ def with_origins(sheets: Sequence[Sheet], spec: TableSpecs, results: Path, data:
     return [replace(sheet, notes=sheet.notes + notes) for sheet in sheets]
 
 
-def origins(data: Path, prepared: Iterable[str]) -> Iterator[str]:
-    """One sentence for each data set made of other than the published archives; nothing for data that is not there."""
-    for manifest in (data / folder / MANIFEST for folder in prepared):
+def origins(data: Path, prepared: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """One sentence for each data set made of other than the published archives; nothing for data that is not there.
+
+    Args:
+        prepared: digests that its runs say the data had, by its folder.
+
+    Raises:
+        UserError: a manifest is damaged.
+    """
+    for folder, digests in prepared.items():
+        manifest = data / folder / MANIFEST
         if not manifest.exists():
             continue
         found = read_json(manifest)
+        if digests and not _is_one(found, digests):
+            yield f"{found['name']}: prepared otherwise since; what these runs were trained on is not known."
+            continue
         others = [
             f"{archive} (SHA-256 {facts['sha256'][:16]}…)"
             for archive, facts in found.get("source", {}).get("archives", {}).items()
@@ -50,6 +70,13 @@ def origins(data: Path, prepared: Iterable[str]) -> Iterator[str]:
         ]
         if others:
             yield f"{found['name']}: not made of what was published, but of {', '.join(others)}."
+
+
+def _is_one(manifest: Mapping[str, Any], digests: Collection[str]) -> bool:
+    try:
+        return data_digest(manifest) in digests
+    except KeyError:
+        return False
 
 
 def parts(rows: Iterable[DataSetRow]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aikd.records import data_digest
 from aikd.results.origins import origins
 from aikd.results.tables import write_table
 from aikd.study.specs import Cell, DataSetRow, DataSetsSpec, Row, TableSpec
@@ -56,10 +57,25 @@ def test_a_table_of_numbers_speaks_of_the_data_that_its_runs_were_trained_on(tmp
         assert text.count("not made of what was published") == 1
 
 
+def test_data_that_was_prepared_otherwise_since_says_nothing_of_the_runs(tmp_path: Path) -> None:
+    manifest(tmp_path, "cub200/a", verified=False)
+    path = tmp_path / "cub200/a/manifest.json"
+    facts = json.loads(path.read_text()) | {"arrays": {"x": {}}, "mean": [0.5], "std": [0.5]}
+    path.write_text(json.dumps(facts))
+    now = data_digest(facts)
+    for digests, words in (
+        ((), "not made of"),
+        ((now,), "not made of"),
+        ((DIGEST,), "prepared otherwise since"),
+    ):
+        (note,) = origins(tmp_path, {"cub200/a": digests})
+        assert words in note
+
+
 def test_published_archives_other_sources_and_missing_data_need_no_note(tmp_path: Path) -> None:
     manifest(tmp_path, "cub200", verified=True)
     manifest(tmp_path, "digits", verified=None)
-    assert list(origins(tmp_path, ["cub200", "digits", "not_prepared"])) == []
+    assert list(origins(tmp_path, {"cub200": (), "digits": (), "not_prepared": ()})) == []
 
 
 def test_table_1_says_where_only_part_of_the_images_is_used(tmp_path: Path) -> None:

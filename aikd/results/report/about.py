@@ -93,7 +93,7 @@ def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
     if foreign and name in published.DATA_SETS.values():
         yield f"a network that the paper trains on other data ({', '.join(foreign)})"
     yield from _of_recipe(study.recipe_for(name), BATCHES[dataset.category])
-    for note in origins(data, [prepared_folder(resolve_data(study, name))]):
+    for note in origins(data, {prepared_folder(resolve_data(study, name)): ()}):
         yield note.partition(": ")[2].rstrip(".")
 
 

@@ -8,23 +8,14 @@ from typing import Any
 from aikd.messages import counted, plural
 from aikd.results import published
 from aikd.results.origins import origins
-from aikd.study.catalogue import DATA_SETS
+from aikd.study.catalogue import PAPER
+from aikd.study.deviations import NETWORKS, architecture, other_transform, recipe_changes, trained_elsewhere
 from aikd.study.methods import AIKDSettings
 from aikd.study.queries import method_label
 from aikd.study.resolve import prepared_folder, resolve_data
 from aikd.study.run import Run
-from aikd.study.schema import Calibration, ModelEntry, Recipe, Study
+from aikd.study.schema import Calibration, ModelEntry, Study
 from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, LearningSpec, ReliabilitySpec, TsneSpec
-
-BATCHES = {"coarse": 128, "fine-grained": 32}
-"""Batch sizes of section 4.2."""
-NETWORKS = {
-    "preact_resnet18": "coarse",
-    "densenet121_3x3": "coarse",
-    "resnet18": "fine-grained",
-    "densenet121": "fine-grained",
-}
-"""The paper's networks, and the kind of data each is trained on there."""
 
 LOGITS = (
     "AI-KD's critic reads raw logits here, as section 4.2 has it. On real CIFAR-100 at a small scale such a critic "
@@ -78,9 +69,9 @@ def deviations(study: Study, data: Path) -> list[Deviation]:
 
 def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
     dataset, entry = study.dataset(name), study.data[name]
-    if name not in published.DATA_SETS.values():
+    if name not in PAPER:
         yield "not among the paper's data sets"
-    elif dataset.transform != DATA_SETS[name].transform:
+    if other_transform(study, name):
         yield "another transform of the images"
     if entry.counts:
         yield f"an excerpt of {dataset.train:,} training and {dataset.test:,} test images"
@@ -88,21 +79,12 @@ def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
         yield f"trained on {counted(entry.images_per_class, 'image')} of each class"
     if entry.holdout_per_class:
         yield f"{counted(entry.holdout_per_class, 'training image')} of each class held out"
-    networks = {model: study.models[model].architecture or model for model in entry.models}
-    foreign = [m for m, network in networks.items() if NETWORKS.get(network) not in (None, dataset.category)]
-    if foreign and name in published.DATA_SETS.values():
+    if foreign := [model for model in entry.models if trained_elsewhere(study, name, model)]:
         yield f"a network that the paper trains on other data ({', '.join(foreign)})"
-    yield from _of_recipe(study.recipe_for(name), BATCHES[dataset.category])
+    for key, (here, paper) in recipe_changes(study.recipe_for(name), dataset.category).items():
+        yield f"{key.replace('_', ' ')} {_said(here)} instead of {_said(paper)}"
     for note in origins(data, {prepared_folder(resolve_data(study, name)): ()}):
         yield note.partition(": ")[2].rstrip(".")
-
-
-def _of_recipe(recipe: Recipe, batch: int) -> Iterator[str]:
-    """What differs from section 4.2, of which the schema's defaults are."""
-    paper = Recipe(batch_size=batch).model_dump() | {"channels_last": recipe.channels_last}
-    for key, value in recipe.model_dump().items():
-        if value != paper[key]:
-            yield f"{key.replace('_', ' ')} {_said(value)} instead of {_said(paper[key])}"
 
 
 def _of_methods(study: Study) -> Iterator[Deviation]:
@@ -122,7 +104,7 @@ def _said(value: Any) -> str:
 
 
 def _of_model(name: str, model: ModelEntry) -> Iterator[str]:
-    if (model.architecture or name) not in NETWORKS:
+    if architecture(name, model) not in NETWORKS:
         yield "not one of the paper's networks"
     sizes = model.model_dump(include={"width", "growth", "blocks"}, exclude_none=True)
     if sizes:

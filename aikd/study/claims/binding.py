@@ -11,14 +11,17 @@ from typing import Literal
 
 from aikd.messages import counted
 from aikd.study import queries
+from aikd.study.augmentation import Augmentations
 from aikd.study.catalogue import DATA_SETS, FAMILIES, PAPER
 from aikd.study.claims.arms import PAPER_METHODS, Arm, arm
 from aikd.study.claims.claim import Claim, Contrast, Slot, short
 from aikd.study.claims.entries import paper_claims
+from aikd.study.deviations import other_transform, recipe_changes, trained_elsewhere
+from aikd.study.explain import show
 from aikd.study.methods import VARIED
 from aikd.study.metrics import MetricName, always_zero
 from aikd.study.run import Run
-from aikd.study.schema import ModelEntry, Recipe, Study
+from aikd.study.schema import Recipe, Study
 from aikd.study.specs import Cell
 
 Scope = Literal["paper", "reduced", "other"]
@@ -199,38 +202,69 @@ class _Binder:
     def _scope(self, claim: Claim, slots: Sequence[Slot]) -> Scope:
         if any(slot.dataset not in PAPER for slot in slots):
             return "other"
-        whole = not claim.pooled or self.here == list(PAPER)
+        whole = not claim.pooled or {slot.dataset for slot in slots} == set(PAPER)
         return "paper" if whole and not any(self._changes(slot) for slot in slots) else "reduced"
 
     def _changes(self, slot: Slot) -> list[str]:
-        model = self.networks.get(slot.dataset, {}).get(slot.network)
-        return (
-            [*_changes_of_data(self.study, slot.dataset), *_changes_of_model(self.study.models[model])]
-            if model
-            else []
-        )
+        return self._changes_of_data(slot.dataset, [slot]) + self._changes_of_model(slot)
 
     def _data(self, slots: Sequence[Slot]) -> str:
-        names = list(dict.fromkeys(slot.dataset for slot in slots))
-        if len(names) > 2:
-            changes = {tuple(_changes_of_data(self.study, name)) for name in names}
-            same = next(iter(changes)) if len(changes) == 1 else ("not all as in the paper",)
-            return _said(f"{len(names)} data sets together", same)
-        labels = (
-            _said(self.labels[name], _changes_of_data(self.study, name))
-            if name in self.study.data
-            else DATA_SETS[name].label
-            for name in names
-        )
-        return " and ".join(labels)
+        on: dict[str, list[Slot]] = {}
+        for slot in slots:
+            on.setdefault(slot.dataset, []).append(slot)
+        changes = {name: self._changes_of_data(name, there) for name, there in on.items()}
+        if len(on) > 2:
+            kinds = {tuple(found) for found in changes.values()}
+            same = next(iter(kinds)) if len(kinds) == 1 else ("not all as in the paper",)
+            return _said(f"{len(on)} data sets together", same)
+        known = self.labels | {name: DATA_SETS[name].label for name in on if name not in self.study.data}
+        return " and ".join(_said(known[name], found) for name, found in changes.items())
 
     def _models(self, slots: Sequence[Slot]) -> str:
         labels: dict[str, None] = {}
         for slot in slots:
-            model = self.networks.get(slot.dataset, {}).get(slot.network)
-            entry = self.study.models[model] if model else None
-            labels[_said(entry.label, _changes_of_model(entry)) if entry else slot.network] = None
+            model = self._model(slot)
+            label = self.study.models[model].label if model else slot.network
+            labels[_said(label, self._changes_of_model(slot))] = None
         return " and ".join(labels)
+
+    def _model(self, slot: Slot) -> str | None:
+        return self.networks.get(slot.dataset, {}).get(slot.network)
+
+    def _changes_of_data(self, name: str, slots: Sequence[Slot]) -> list[str]:
+        """What is not as in the paper of the images of a data set, and of the training on them."""
+        entry = self.study.data.get(name)
+        if entry is None:
+            return []
+        used, held, recipe = entry.images_per_class, entry.holdout_per_class, self.study.recipe_for(name)
+        changes = [f"{counted(used, 'image')} a class"] if used else []
+        changes += [f"{counted(held, 'image')} a class held out"] if held else []
+        changes += ["an excerpt"] if entry.counts else []
+        changes += ["another transform"] if other_transform(self.study, name) else []
+        changes += [counted(recipe.epochs, "epoch")] if recipe.epochs != EPOCHS else []
+        if name not in PAPER:
+            return changes
+        found = recipe_changes(recipe, self.study.dataset(name).category)
+        # Milestones come with the epochs, and rounding is no other training.
+        implied = {"epochs", "precision", *(["milestones"] if "epochs" in found else [])}
+        changes += [
+            f"{key.replace('_', ' ')} {show(here)}" for key, (here, _) in found.items() if key not in implied
+        ]
+        ours, paper = self.study.augmentations, Augmentations()
+        added = dict.fromkeys(slot.arm.augmentation for slot in slots)
+        return changes + [f"another {kind}" for kind in added if ours.of(kind) != paper.of(kind)]
+
+    def _changes_of_model(self, slot: Slot) -> list[str]:
+        """What sets a network apart from the paper's."""
+        model = self._model(slot)
+        if model is None:
+            return []
+        entry = self.study.models[model]
+        changes = [f"width {entry.width}"] if entry.width else []
+        changes += [f"growth {entry.growth}"] if entry.growth else []
+        changes += ["blocks " + "-".join(map(str, entry.blocks))] if entry.blocks else []
+        kind = trained_elsewhere(self.study, slot.dataset, model)
+        return changes + ([f"the paper's for {kind} data"] if kind else [])
 
 
 def _varied(run: Run) -> list[tuple[str, object]]:
@@ -239,22 +273,3 @@ def _varied(run: Run) -> list[tuple[str, object]]:
 
 def _said(label: str, changes: Sequence[str]) -> str:
     return f"{label} ({', '.join(changes)})" if changes else label
-
-
-def _changes_of_data(study: Study, name: str) -> list[str]:
-    """What is less than in the paper of the training on a data set."""
-    entry = study.data.get(name)
-    if entry is None:
-        return []
-    epochs, used, held = study.recipe_for(name).epochs, entry.images_per_class, entry.holdout_per_class
-    changes = [f"{counted(used, 'image')} a class"] if used else []
-    changes += [f"{counted(held, 'image')} a class held out"] if held else []
-    changes += ["an excerpt"] if entry.counts else []
-    return changes + ([counted(epochs, "epoch")] if epochs != EPOCHS else [])
-
-
-def _changes_of_model(entry: ModelEntry) -> list[str]:
-    """What sets a network apart from the paper's."""
-    changes = [f"width {entry.width}"] if entry.width else []
-    changes += [f"growth {entry.growth}"] if entry.growth else []
-    return changes + (["blocks " + "-".join(map(str, entry.blocks))] if entry.blocks else [])

@@ -162,6 +162,26 @@ def test_the_mean_over_data_sets_is_over_those_that_the_study_has() -> None:
     assert {slot.dataset for slot in bound.cells} == {"cifar100", "tiny_imagenet", "fgvc_aircraft"}
 
 
+def test_the_mean_over_data_sets_of_a_network_is_the_paper_s_only_if_all_have_that_network() -> None:
+    found = paper_with(data__tiny_imagenet__models=["preact_resnet18"])
+    assert found["mean_best.resnet18.top1_error"].scope == "paper"
+    dense = found["mean_best.densenet121.top1_error"]
+    assert dense.scope == "reduced"
+    assert len({slot.dataset for slot in dense.cells}) == 5
+
+
+def test_rounding_and_memory_layout_are_no_other_conditions() -> None:
+    found = paper_with(recipe__precision="bf16", recipe__channels_last=False)
+    assert found["top1_best.cifar100.resnet18"].scope == "paper"
+
+
+def test_an_augmentation_with_other_settings_is_another_one() -> None:
+    found = paper_with(augmentations__cutout={"side": 4})
+    assert found["cutout_helps.top1_error"].scope == "reduced"
+    assert "CIFAR-100 (another cutout)" in found["cutout_helps.top1_error"].text
+    assert found["mixup_helps.top1_error"].scope == "paper"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -178,6 +198,16 @@ def test_the_mean_over_data_sets_is_over_those_that_the_study_has() -> None:
                 "data__cifar100__accept_other": True,
             },
             "on CIFAR-100 (an excerpt) with ResNet-18.",
+        ),
+        ({"data__cifar100__transform": {"padding": 2}}, "on CIFAR-100 (another transform) with ResNet-18."),
+        (
+            {"recipe__batch_size": 64, "recipe__learning_rate": 0.05},
+            "on CIFAR-100 (batch size 64, learning rate 0.05) with ResNet-18.",
+        ),
+        ({"recipe__milestones": [100, 200]}, "on CIFAR-100 (milestones [100, 200]) with ResNet-18."),
+        (
+            {"models__preact_resnet18__architecture": "resnet18"},
+            "on CIFAR-100 with ResNet-18 (the paper's for fine-grained data).",
         ),
     ],
 )

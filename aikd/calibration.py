@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aikd.errors import UserError
-from aikd.metrics import Floats, Integers, calibration_scores, check, decision_scores, top_k_error
+from aikd.metrics import Floats, Integers, calibration_scores, check, evaluate, top_k_error
 
 # Wide on both sides of 1: soft targets make a student under-confident, which a temperature below 1 mends.
 TEMPERATURE_RANGE = (0.01, 100.0)
@@ -116,7 +116,7 @@ def calibrate(
     Raises:
         UserError: arrays that cannot be scored or split, or a hold-out with another number of classes.
     """
-    check(logits, labels)
+    metrics, diagram = evaluate(logits, labels, bins)
     exact = logits.astype(np.float64)
     crossfit, per_fold = cross_fitted(exact, labels, folds)
     fitted = {"oracle": fit_temperature(exact, labels)}
@@ -124,8 +124,6 @@ def calibrate(
         fitted["holdout"] = _fit_holdout(*holdout, classes=logits.shape[1])
     calibrated = {"crossfit": crossfit} | {scheme: exact / T for scheme, T in fitted.items()}
 
-    scores, diagram = calibration_scores(exact, labels, bins)
-    metrics = decision_scores(exact, labels) | scores
     if holdout is not None:
         metrics |= {f"holdout_top{k}_error": top_k_error(*holdout, k) for k in (1, 5)}
     diagrams = {"none": diagram.to_json()}

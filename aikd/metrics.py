@@ -210,17 +210,8 @@ def calibration_scores(
     return scores, diagram
 
 
-def decision_scores(logits: Floats, labels: Integers) -> dict[str, float]:
-    """The metrics that no temperature changes: `top1_error` and `top5_error` (percent), `f1` (a fraction)."""
-    return {
-        "top1_error": top_k_error(logits, labels, 1),
-        "top5_error": top_k_error(logits, labels, 5),
-        "f1": macro_f1(logits.argmax(axis=1), labels, logits.shape[1]),
-    }
-
-
-def evaluate(logits: Floats, labels: Integers, bins: int = 15) -> dict[str, float]:
-    """Every metric of Tables 2 and 3, with the signed gap, NLL and Brier score beside them.
+def evaluate(logits: Floats, labels: Integers, bins: int = 15) -> tuple[dict[str, float], ReliabilityBins]:
+    """Every metric of Tables 2 and 3, with the signed gap, NLL and Brier score beside them; and the bins.
 
     Keys: `top1_error`, `top5_error`, `ece`, `gap` in percent, `f1` a fraction, `nll` in nats, `brier`.
 
@@ -228,5 +219,10 @@ def evaluate(logits: Floats, labels: Integers, bins: int = 15) -> dict[str, floa
         UserError: the arrays cannot be scored, see `check`.
     """
     check(logits, labels)
-    scores, _ = calibration_scores(logits, labels, bins)
-    return decision_scores(logits, labels) | scores
+    scores, diagram = calibration_scores(logits, labels, bins)
+    decisions = {
+        "top1_error": top_k_error(logits, labels, 1),
+        "top5_error": top_k_error(logits, labels, 5),
+        "f1": macro_f1(logits.argmax(axis=1), labels, logits.shape[1]),
+    }
+    return decisions | scores, diagram

@@ -199,14 +199,14 @@ def test_calibrate_scores_every_scheme_with_its_own_logits() -> None:
     result = calibrate(logits, labels, bins=10, folds=3, holdout=holdout)
     crossfit, per_fold = cross_fitted(logits, labels, 3)
     oracle, outside = fit_temperature(logits, labels), fit_temperature(*holdout)
-    expected: dict[str, Any] = evaluate(logits, labels, 10)
+    expected: dict[str, Any] = evaluate(logits, labels, 10)[0]
     schemes = {
         "crossfit": (crossfit, per_fold.mean()),
         "oracle": (logits / oracle, oracle),
         "holdout": (logits / outside, outside),
     }
     for scheme, (scaled, temperature) in schemes.items():
-        scores = evaluate(scaled, labels, 10)
+        scores, _ = evaluate(scaled, labels, 10)
         expected |= {f"{metric}_{scheme}": scores[metric] for metric in ("ece", "gap", "nll", "brier")}
         expected[f"temperature_{scheme}"] = temperature
         assert result["bins"][scheme] == reliability(softmax(scaled), labels, 10).to_json()
@@ -248,14 +248,15 @@ def test_scaling_repairs_under_confidence_and_the_gap_shows_it() -> None:
 def test_one_temperature_for_all_changes_no_decision(seed: int, log_T: float) -> None:
     logits, labels = drawn(seed, 1, N=100)
     logits = logits.astype(np.float32)
-    before, after = evaluate(logits, labels), evaluate(logits.astype(np.float64) / np.exp(log_T), labels)
+    both = logits, logits.astype(np.float64) / np.exp(log_T)
+    before, after = (evaluate(these, labels)[0] for these in both)
     for metric in ("top1_error", "top5_error", "f1"):
         assert after[metric] == before[metric]
 
 
 def test_cross_fitting_changes_no_decision() -> None:
     logits, labels = drawn(9, 0.4)
-    before, after = evaluate(logits, labels), evaluate(cross_fitted(logits, labels)[0], labels)
+    before, after = (evaluate(these, labels)[0] for these in (logits, cross_fitted(logits, labels)[0]))
     for metric in ("top1_error", "top5_error", "f1"):
         assert after[metric] == before[metric]
 

@@ -113,7 +113,7 @@ def test_negative_log_likelihood_agrees_with_scikit_learn(seed: int) -> None:
 
 def test_negative_log_likelihood_stays_finite_where_the_probability_underflows() -> None:
     logits, labels = np.array([[2000.0, 0.0]]), np.array([1])
-    assert evaluate(logits, labels)["nll"] == pytest.approx(2000)
+    assert evaluate(logits, labels)[0]["nll"] == pytest.approx(2000)
 
 
 @quick
@@ -194,7 +194,8 @@ def test_equal_logits_have_a_confidence_of_exactly_one_in_c(C: int) -> None:
 def test_default_is_fifteen_bins() -> None:
     logits, labels = predictions(0)
     assert len(reliability(softmax(logits), labels).count) == 15
-    assert evaluate(logits, labels) == evaluate(logits, labels, bins=15) != evaluate(logits, labels, bins=10)
+    usual, of_15, of_10 = (evaluate(logits, labels, *bins)[0] for bins in ((), (15,), (10,)))
+    assert usual == of_15 != of_10
 
 
 def test_gap_is_positive_for_over_and_negative_for_under_confidence() -> None:
@@ -258,7 +259,8 @@ def test_stored_bins_must_be_three_lists_of_one_length(accuracy: dict[str, list[
 def test_evaluate_gathers_every_metric() -> None:
     logits, labels = predictions(3)
     probabilities, predicted = softmax(logits), logits.argmax(axis=1)
-    assert evaluate(logits, labels) == pytest.approx(
+    metrics, diagram = evaluate(logits, labels)
+    assert metrics == pytest.approx(
         {
             "top1_error": 100 * np.mean(predicted != labels),
             "top5_error": 100 - 100 * top_k_accuracy_score(labels, logits, k=5, labels=range(7)),
@@ -269,16 +271,18 @@ def test_evaluate_gathers_every_metric() -> None:
             "brier": np.mean(((probabilities - np.eye(7)[labels]) ** 2).sum(axis=1)),
         }
     )
+    assert diagram.ece == metrics["ece"]
+    assert diagram.count.sum() == len(labels)
 
 
 def test_evaluate_is_the_same_for_float32_logits() -> None:
     logits, labels = predictions(4)
     single = logits.astype(np.float32)
-    assert evaluate(single, labels) == evaluate(single.astype(np.float64), labels)
+    assert evaluate(single, labels)[0] == evaluate(single.astype(np.float64), labels)[0]
 
 
 def test_metrics_are_plain_floats() -> None:
-    assert {type(value) for value in evaluate(*predictions(0)).values()} == {float}
+    assert {type(value) for value in evaluate(*predictions(0))[0].values()} == {float}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from aikd.cli import main
@@ -118,6 +121,28 @@ def test_planning_does_not_wait_for_torch() -> None:
         [sys.executable, "-c", code, "plan", "--study", str(DEMO)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_measuring_has_a_gpu_to_itself(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a run that trains on it, a GPU would seem slower than it is."""
+    held: list[str] = []
+
+    @contextmanager
+    def leased(what: str) -> Iterator[str]:
+        held.append(what)
+        yield "GPU-1"
+        held.clear()
+
+    def measure(runs: Any, threads: int) -> Any:
+        assert held == ["plan --measure"]
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("aikd.engine.lease.leased", leased)
+    monkeypatch.setattr("aikd.engine.measuring.measure", measure)
+    assert main(["plan", "table_2", "--study", str(DEMO), "--measure"]) == 1
+    assert "aikd plan: plan --measure: CUDA out of memory. Does something" in capsys.readouterr().err
 
 
 def test_measuring_names_each_network_and_times_every_run(

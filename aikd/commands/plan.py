@@ -33,10 +33,15 @@ def plan(options: argparse.Namespace) -> None:
     tflops: float = options.device_tflops or study.device_tflops
     measured: list[dict[str, Any]] | None = None
     if options.measure:
-        from aikd.engine.measuring import measure
+        from aikd.engine.lease import leased
 
         left = costs.left(study, names, jobs)
-        speeds, measured = measure([(job.settings, job.work) for job in left], study.threads)
+        with leased("plan --measure"):  # a GPU on which a run trains would seem slower than it is
+            from aikd.engine.device import within_memory
+            from aikd.engine.measuring import measure
+
+            with within_memory("plan --measure"):
+                speeds, measured = measure([(job.settings, job.work) for job in left], study.threads)
     else:
         speeds = costs.stated_speeds(tflops)
     models = [(job.settings["model"], job.settings["data"]["transform"]["size"]) for job in jobs.values()]

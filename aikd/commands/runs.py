@@ -60,12 +60,12 @@ def train(options: argparse.Namespace) -> None:
 
         # Two may want one run where Snakemake was killed and what it had started trains on. Who comes second finds
         # the work done; until then it must not keep a GPU.
-        with exclusive(folder, say, check):
+        with exclusive(folder, say, check) as alone:
             done = finished(settings, options.results, options.data)
             if done and not options.again:
                 say(f"{run}: finished, with these settings and data; --again trains it again")
                 return
-            _train(settings, options, signals, check, anew=done)
+            _train(settings, options, signals, check, anew=done, alone=alone)
 
 
 def _wanted(options: argparse.Namespace) -> dict[str, Any]:
@@ -98,6 +98,7 @@ def _train(
     signals: "Signals",
     check: Callable[[], None],
     anew: bool,
+    alone: bool,
 ) -> None:
     from aikd.engine.lease import leased
     from aikd.engine.reporting import reporting
@@ -112,21 +113,24 @@ def _train(
         with leased(settings["run"], options.runs_per_gpu, waits) as gpu:
             reporter.does("starts")
             from aikd.engine import jobs
+            from aikd.engine.device import within_memory
 
             check()
-            jobs.train(
-                settings,
-                options.results,
-                options.data,
-                options.evaluate_every,
-                options.save_every,
-                gpu,
-                signals,
-                options.compile,
-                reporter,
-                options.tensorboard,
-                anew,
-            )
+            with within_memory(settings["run"]):
+                jobs.train(
+                    settings,
+                    options.results,
+                    options.data,
+                    options.evaluate_every,
+                    options.save_every,
+                    gpu,
+                    signals,
+                    options.compile,
+                    reporter,
+                    options.tensorboard,
+                    anew,
+                    alone,
+                )
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -148,8 +152,10 @@ def predict(options: argparse.Namespace) -> None:
 
         with leased(run, options.runs_per_gpu, check):
             from aikd.engine import jobs
+            from aikd.engine.device import within_memory
 
-            jobs.predict(run, options.results, options.data, check, options.extension)
+            with within_memory(run):
+                jobs.predict(run, options.results, options.data, check, options.extension)
 
 
 def calibrate(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from aikd.records import file_digest
-from aikd.study.layout import HISTORY, MODEL, PREDICTIONS, SUMMARY
+from aikd.study.layout import HISTORY, MODEL, PREDICTIONS, STATES, SUMMARY
 
 LEFT_BEHIND = ".predictions.safetensors"
 
@@ -43,4 +43,5 @@ def discard(folder: Path) -> None:
     """Remove a training from a run's folder, so that the run is trained from its first epoch; its predictions stay."""
     for name in (SUMMARY, HISTORY, MODEL):  # without a summary it is unfinished, whatever else is there
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / STATES, ignore_errors=True)  # of a finished run, so it could not be put aside
     forget(folder)

@@ -27,6 +27,7 @@ class Attempt:
         save_every: epochs between two states on disk.
         started: when this attempt began, by `time.monotonic`.
         signals: those that ask it to end.
+        alone: whether a lock says that no other process is at work on the run.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class Attempt:
         save_every: int,
         started: float,
         signals: Signals,
+        alone: bool = True,
     ) -> None:
         self.identity = {"format": FORMAT} | identity
         self.run, self.epochs = trainer.settings["run"], trainer.recipe["epochs"]
-        self.states, self.trainer, self.save_every = States(folder), trainer, save_every
+        self.states, self.trainer, self.save_every = States(folder, alone), trainer, save_every
         self.resumed_at: list[int] = []
         """Finished epochs at which this and earlier attempts took up a state."""
         self._started, self._before = started, 0.0

@@ -47,14 +47,15 @@ def train(
     reporter: Reporter | None = None,
     tensorboard: bool = False,
     anew: bool = False,
+    alone: bool = True,
 ) -> None:
     """Train one run; writes `model.safetensors`, `history.csv` and `train.json` into its folder.
 
-    Where an earlier attempt was interrupted, training goes on from the state that it saved in `.state`, and ends in
-    the same model as if nothing had happened. The last state stays until `predict` has used the results, so that
-    results that are lost before are written again from it.
+    Where an earlier attempt was interrupted, training goes on from the state that it saved in `.state`, and on a CPU
+    ends in the same model as if nothing had happened. The last state stays until `predict` has used the results, so
+    that results that are lost before are written again from it.
 
-    The caller has the run's folder for itself.
+    The caller has the run's folder for itself, as far as it can tell.
 
     Args:
         settings: the run's resolved settings.
@@ -68,6 +69,8 @@ def train(
         reporter: is told how far the run is.
         tensorboard: write the history as TensorBoard's files, too, in `tensorboard` within the results.
         anew: remove the results of an earlier training, and what it left behind, before the first epoch.
+        alone: whether a lock says that no other process is at work on the run; without one, half-written files stay, as
+            they may be another's.
 
     Raises:
         UserError: the data or the superior model do not fit the settings, a loss is not finite, or networks are to be
@@ -85,11 +88,12 @@ def train(
     identity = {"settings": settings, "inputs": inputs}
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
-    _tidy(folder)
+    if alone:
+        _tidy(folder)
     trainer = Trainer(settings, prepared, superior, device, evaluate_every, compiled)
     if anew:  # not before it is certain that training can begin
         discard(folder)
-    attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals())
+    attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals(), alone)
     _train(trainer, attempt, reporter, results / TENSORBOARD / settings["run"] if tensorboard else None)
     if reporter:
         reporter.does("writes its results")
@@ -161,7 +165,7 @@ def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> No
         holdout = holdout_data(settings, prepared, precision)
         path, origin = folder / LEFT_BEHIND, _origin(folder, prepared)
         write_predictions(path, trainer.student, settings, trainer.test, holdout, precision, origin)
-    except OSError as error:
+    except (OSError, torch.OutOfMemoryError) as error:
         # `aikd predict` does without; a training run is not lost over it.
         say(f"{settings['run']}: predictions were not left behind ({error})")
 

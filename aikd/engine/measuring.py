@@ -24,9 +24,11 @@ from aikd.engine.device import choose_device, device_name
 from aikd.engine.state import Snapshot
 from aikd.engine.store import Prepared, Split
 from aikd.engine.training import Trainer
+from aikd.messages import say
 from aikd.methods import Batch, Setup, Targets, load_method
 from aikd.study.costs.times import LAYER_PASS, LAYER_STEP, Speed
 from aikd.study.costs.work import Work
+from aikd.study.methods import METHODS
 
 Clock = Callable[[], float]
 
@@ -95,7 +97,7 @@ def measure(
     share = max(0.0, seconds - start) / max(1, len(kinds))
     measured = {kind: _network(*first, device, share, clock, start) for kind, first in kinds.items()}
     methods = {_losses_kind(settings): settings for settings, _ in runs}
-    added = {kind: losses(settings, device, clock) for kind, settings in methods.items()}
+    added = {kind: _losses(settings, device, clock) for kind, settings in methods.items()}
 
     def speed(settings: dict[str, Any], work: Work) -> Speed:
         found = measured[_kind(settings)].speed
@@ -161,25 +163,35 @@ def _network(
     # At the larger size and a quarter of it a step to warm up and three to time, and as many passes at a third of it.
     affordable = int(left / 7 / max(probe, 1e-6) * SMALLEST)
     batch = max(SMALLEST, min(settings["recipe"]["batch_size"], affordable))
-    sizes = [batch // 4, batch] if batch >= 4 * SMALLEST else [batch]
-    network, each = work.network, left / 2.5 / len(sizes)
-    steps, frozen = [], []
-    for size in sizes:
-        if size > SMALLEST:
-            trainer = _trainer(settings, size, device)
-            probes = _timed(trainer, device, clock)
-            next(probes)
-        steps.append(_median(probes, each, clock))
-        passes = _passes(trainer, device, clock)
-        next(passes)
-        frozen.append(_median(passes, each / 3, clock))
-    epoch = _epoch(trainer, device, clock)
+    while True:
+        sizes = [batch // 4, batch] if batch >= 4 * SMALLEST else [batch]
+        try:
+            times = [_of_size(settings, size, device, left / 2.5 / len(sizes), clock) for size in sizes]
+            break
+        except torch.OutOfMemoryError:
+            if batch == SMALLEST:
+                raise
+            batch = max(SMALLEST, batch // 2)
+    steps, frozen = zip(*times, strict=True)
+    network, epoch = work.network, _epoch(trainer, device, clock)
     trained, step = line(sizes, steps, network.training, LAYER_STEP * network.layers)
     passed, frozen_step = line(sizes, frozen, network.forward, LAYER_PASS * network.layers)
     # The larger of the two: this thread may wait for others that work, and those may have nothing to do.
     used = max(after - before for before, after in zip(busy, _busy(), strict=True))
     waiting = (time.perf_counter() - wall) / max(used, 1e-9) if device.type == "cpu" else None
     return Measured(Speed(trained, passed, step, frozen_step, epoch, start + first), batch, waiting)
+
+
+def _of_size(
+    settings: dict[str, Any], size: int, device: torch.device, seconds: float, clock: Clock
+) -> tuple[float, float]:
+    """Seconds of a step, and of a pass without gradient, with batches of a size."""
+    trainer = _trainer(settings, size, device)
+    steps, passes = _timed(trainer, device, clock), _passes(trainer, device, clock)
+    next(steps)
+    step = _median(steps, seconds, clock)
+    next(passes)
+    return step, _median(passes, seconds / 3, clock)
 
 
 def _busy() -> tuple[float, float]:
@@ -259,6 +271,17 @@ def _epoch(trainer: Trainer, device: torch.device, clock: Clock) -> float:
     return clock() - before
 
 
+def _losses(settings: dict[str, Any], device: torch.device, clock: Clock) -> float:
+    """Those of a method of one's own as the Baseline's where it wants more than logits that no network made."""
+    try:
+        return losses(settings, device, clock)
+    except Exception as error:
+        if settings["method"] not in METHODS.own:
+            raise
+        say(f"{settings['method']}: its losses could not be measured ({error}), and count as the Baseline's")
+        return losses(settings | {"method": "baseline", "settings": {}}, device, clock)
+
+
 def losses(settings: dict[str, Any], device: torch.device, clock: Clock = time.perf_counter) -> float:
     """Seconds of a method's losses, forward and backward, on logits that no network had to make."""
     batch, classes = settings["recipe"]["batch_size"], settings["data"]["classes"]
@@ -274,7 +297,7 @@ def losses(settings: dict[str, Any], device: torch.device, clock: Clock = time.p
     labels = index % classes
     images = torch.zeros(batch, 3, 1, 1, device=device)
     trained.begin_epoch(0)
-    trained.end_epoch(torch.nn.Identity())
+    trained.end_epoch(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, classes)).to(device))
     trained.begin_epoch(1)
 
     def steps() -> Iterator[float]:

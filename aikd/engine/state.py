@@ -126,10 +126,16 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 class States:
-    """The state files of one run, which only one process at a time may use."""
+    """The state files of one run, which only one process at a time may use.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.trained = folder / STATES, folder / TRAINED
+    Args:
+        folder: the run's folder.
+        alone: whether a lock says that no other process does. Without one, half-written files may be another's, and
+            are left alone.
+    """
+
+    def __init__(self, folder: Path, alone: bool = True) -> None:
+        self.folder, self.trained, self.alone = folder / STATES, folder / TRAINED, alone
 
     def epochs(self) -> list[int]:
         """Finished epochs of the states that are there, the newest first.
@@ -152,7 +158,7 @@ class States:
         snapshot.save(self.path(epoch))
         kept = [self.path(epoch) for epoch in self.epochs()[:KEPT]]
         for path in self.folder.iterdir():
-            if path not in kept:
+            if path not in kept and (self.alone or not path.name.startswith(".")):
                 path.unlink(missing_ok=True)
 
     def newest(self, say: Callable[[str], None]) -> tuple[int, Snapshot] | None:

@@ -13,7 +13,9 @@ from safetensors.numpy import load_file
 
 from aikd.cli import main
 from aikd.engine import jobs
-from aikd.engine.adoption import LEFT_BEHIND, adopt
+from aikd.engine.adoption import LEFT_BEHIND, TRAINED, adopt, discard
+from aikd.engine.state import States
+from aikd.study.layout import STATES
 
 RUN = "digits/net/baseline/seed0"
 
@@ -81,6 +83,41 @@ def test_a_full_disk_after_training_loses_nothing(
     jobs.train(make_settings("baseline"), tmp_path, data, evaluate_every=1)
     assert (tmp_path / "runs" / RUN / "train.json").exists()
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_again_begins_anew_even_where_the_last_state_could_not_be_put_aside(trained: Path) -> None:
+    (trained / TRAINED).rename(trained / STATES)
+    discard(trained)
+    assert not (trained / STATES).exists()
+    assert not (trained / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_half_written_files_are_removed_only_where_a_lock_says_that_they_are_nobodys(
+    tmp_path: Path,
+    data: Path,
+    make_settings: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    alone: bool,
+) -> None:
+    folder = tmp_path / "runs" / RUN
+    half = [
+        folder / ".model.0123456789ab.safetensors",
+        folder / STATES / ".epoch-0001.0123456789ab.safetensors",
+    ]
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    there: list[list[bool]] = []
+
+    def look(*_: object) -> None:
+        there.append([path.exists() for path in half])
+
+    monkeypatch.setenv("AIKD_DEVICE", "cpu")
+    monkeypatch.setattr(jobs, "save_model", lambda *_: look())
+    monkeypatch.setattr(States, "put_aside", lambda self: None)
+    jobs.train(make_settings("baseline"), tmp_path, data, evaluate_every=1, save_every=1, alone=alone)
+    assert there == [[not alone, not alone]]
 
 
 def test_evaluating_every_zero_epochs_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aikd.engine.device import choose_device, device_name
+from aikd.engine.device import choose_device, device_name, within_memory
 from aikd.engine.provenance import revision, versions
 from aikd.errors import UserError
 
@@ -20,6 +20,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+def gpus(machine: pytest.MonkeyPatch, count: int) -> None:
+    machine.setattr(torch.cuda, "is_available", lambda: True)
+    machine.setattr(torch.cuda, "device_count", lambda: count)
+
+
 def test_fastest_device_is_chosen(machine: pytest.MonkeyPatch) -> None:
     assert choose_device().type == "cpu"
     machine.setattr(torch.backends.mps, "is_available", lambda: True)
@@ -29,8 +34,8 @@ def test_fastest_device_is_chosen(machine: pytest.MonkeyPatch) -> None:
 
 
 def test_the_variable_has_the_last_word(machine: pytest.MonkeyPatch) -> None:
-    machine.setattr(torch.cuda, "is_available", lambda: True)
-    for wanted in ("cpu", "cuda", "cuda:0"):
+    gpus(machine, 2)
+    for wanted in ("cpu", "cuda", "cuda:0", "cuda:1"):
         machine.setenv("AIKD_DEVICE", wanted)
         assert choose_device() == torch.device(wanted)
 
@@ -40,6 +45,30 @@ def test_a_device_that_is_not_there_is_refused(machine: pytest.MonkeyPatch, want
     machine.setenv("AIKD_DEVICE", wanted)
     with pytest.raises(UserError, match=f"AIKD_DEVICE: found '{wanted}'; on this machine there is: cpu$"):
         choose_device()
+
+
+@pytest.mark.parametrize(("count", "names"), [(1, "cpu, cuda"), (2, "cpu, cuda:0 to cuda:1")])
+def test_a_gpu_beyond_those_that_are_there_is_refused(
+    machine: pytest.MonkeyPatch, count: int, names: str
+) -> None:
+    gpus(machine, count)
+    machine.setenv("AIKD_DEVICE", f"cuda:{count}")
+    with pytest.raises(UserError, match=f"found 'cuda:{count}'; on this machine there is: {names}$"):
+        choose_device()
+
+
+def test_running_out_of_a_gpus_memory_is_no_fault_of_the_project() -> None:
+    error = torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 is full.\nTraceback"
+    )
+    with (
+        pytest.raises(UserError, match=r"^a/run: CUDA out of memory\..*full\. .* lower runs_per_gpu") as said,
+        within_memory("a/run"),
+    ):
+        raise error
+    assert "Traceback" not in str(said.value)
+    with pytest.raises(RuntimeError, match="something else"), within_memory("a/run"):
+        raise RuntimeError("something else")
 
 
 def test_devices_have_names_for_people(machine: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import torch
 
 from aikd.engine.measuring import line, measure
 from aikd.engine.training import Trainer
@@ -73,6 +74,33 @@ def test_a_method_adds_what_its_losses_take(make_settings: Make) -> None:
     assert (baseline.trained, baseline.frozen, baseline.start) == (aikd.trained, aikd.frozen, aikd.start)
     # The critic is trained with a gradient of a gradient: many times the work of a cross-entropy.
     assert aikd.step > baseline.step + 1e-3 > tfkd.step
+
+
+def test_batches_are_as_large_as_memory_allows(make_settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def step(trainer: Trainer, batch: Any) -> Any:
+        tried.append(len(batch.images))
+        if tried[-1] > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return original(trainer, batch)
+
+    original = Trainer._step
+    monkeypatch.setattr(Trainer, "_step", step)
+    _, [kind] = measure(runs(make_settings, "baseline"), threads=1, clock=ticking(1e-9))
+    assert kind["batch"] == 12
+    assert sorted(set(tried)) == [2, 3, 6, 12, 24, 48]
+
+
+def test_where_not_even_two_images_fit_the_error_is_passed_on(
+    make_settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(trainer: Trainer, batch: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Trainer, "_step", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        measure(runs(make_settings, "baseline"), threads=1, clock=ticking(1e-9))
 
 
 def test_a_machine_that_others_use_is_noticed(make_settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:

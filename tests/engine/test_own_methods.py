@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from aikd.cli import main
+from aikd.engine.measuring import measure
 from aikd.engine.training import Trainer
 from aikd.errors import UserError
 from aikd.study import extensions
+from aikd.study.costs.work import work
 from aikd.study.load import check_study
 from aikd.study.resolve import resolve
 from aikd.study.run import Run
@@ -217,3 +219,38 @@ def test_later_steps_are_called_as_they_are(tiny: Path) -> None:
     assert step.__name__ == "first"
     made.epoch(0)
     assert made.method.step.__func__ is type(made.method).step  # type: ignore[attr-defined]
+
+
+# Measuring its losses
+
+HUNGRY = METHOD.replace(
+    "    def step",
+    """    def end_epoch(self, student):
+        self.weights = student.fc.weight
+
+    def step""",
+)
+MEAN = METHOD.replace(
+    "    def step",
+    """    def end_epoch(self, student):
+        self.previous = student
+
+    def step""",
+).replace("loss = logits", "loss = (logits - self.previous(batch.images)).square().mean() + logits")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(HUNGRY, "no attribute 'fc'), and count as the Baseline's"), (MEAN, "")]
+)
+def test_what_a_method_of_ones_own_adds_is_measured_where_it_needs_no_more_than_logits(
+    text: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIKD_DEVICE", "cpu")
+    Path("mine.py").write_text(text)
+    study = check_study(STUDY)
+    settings = resolve(study, Run("digits", "plain", "mine"))
+    planned = work(settings, study.dataset("digits"), 1)
+    speeds, _ = measure([(settings, planned)], threads=1, seconds=0.2)
+    assert speeds(settings, planned).training(planned) > 0
+    err = capsys.readouterr().err
+    assert said in err if said else not err

@@ -10,7 +10,7 @@ import yaml
 from aikd.errors import UserError
 from aikd.study import extensions
 from aikd.study.check import check_references
-from aikd.study.explain import explaining, show
+from aikd.study.explain import allowed, explaining, show
 from aikd.study.schema import Study
 
 
@@ -24,14 +24,28 @@ def load_study(path: Path) -> Study:
         return check_study(parsed(path))
 
 
-def named_extensions(content: bytes, where: str) -> list[str]:
-    """The extensions that a study in YAML names. They are not run, and nothing else of it is checked.
+def check_keys(path: Path) -> None:
+    """Refuse a study in which a key stands twice: Snakemake, which reads the file for itself, keeps the second.
 
     Raises:
-        UserError: it is no YAML, or names as an extension what is never run; begins with `where`.
+        UserError: one does, or the file holds no study; names the file.
+    """
+    with _of(path):
+        _mapping(parsed(path))
+
+
+def named_extensions(content: bytes, where: str) -> list[str]:
+    """The extensions that a study in YAML names. They are not run, and nothing else of it is checked but its keys.
+
+    Raises:
+        UserError: it is no YAML, has a key that no study has, or names as an extension what is never run; begins with
+            `where`.
     """
     with _of(where):
         data = _mapping(_loaded(content))
+        # Snakemake would take a study for a template, and run the code in it, for one key that ours do not have.
+        for key in data.keys() - Study.model_fields.keys():
+            allowed("key", key, Study.model_fields)
         files = data.get("extensions", [])
         if not _is_names(files):
             raise UserError(f"extensions: found {show(files)}, but it should be a list of names of files")

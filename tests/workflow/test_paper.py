@@ -100,3 +100,16 @@ def test_rules_can_be_listed_without_a_target(fresh: Project) -> None:
     done = fresh.snakemake("--list-rules", study=None)
     assert done.returncode == 0, done.stdout
     assert "table_2" in done.stdout
+
+
+@pytest.mark.parametrize("study", [None, "twice.yaml"])
+def test_a_key_that_stands_twice_is_refused_before_snakemake_keeps_the_second(
+    fresh: Project, study: str | None
+) -> None:
+    text = (fresh.root / "config.yaml").read_text() + "\nrecipe: {epochs: 3, milestones: [1]}\n"
+    (fresh.root / (study or "config.yaml")).write_text(text)
+    done = fresh.snakemake("-n", "table_4", study=study)
+    assert done.returncode != 0
+    assert f"{study or 'config.yaml'}: not YAML: line " in done.stdout
+    assert "the key 'recipe' stands twice" in done.stdout
+    assert "Traceback" not in done.stdout

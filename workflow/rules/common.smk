@@ -1,11 +1,15 @@
 """The study: checked before anything else, and asked by all other rules."""
 
 import sys
+from pathlib import Path
 
 from aikd.errors import UserError
+from aikd.study.load import check_keys
 from aikd.workflow import Workflow, code, no_such_target
 
 try:
+    for file in workflow.configfiles:
+        check_keys(Path(file))
     w = Workflow(config)
 except UserError as error:
     sys.exit(f"The study cannot be used:\n{error}")

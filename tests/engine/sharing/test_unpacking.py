@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.common.configfile import load_configfile
 
 from aikd.cli import main
 from aikd.engine.sharing import unpacking
@@ -20,7 +21,7 @@ from aikd.engine.sharing.snakemake_records import record_path
 from aikd.engine.sharing.unpacking import unpack
 from aikd.errors import UserError
 from aikd.records import read_metrics, read_predictions
-from aikd.study.load import load_study
+from aikd.study.load import load_study, named_extensions
 from aikd.study.resolve import prepared_folder, resolve_data
 from tests.conftest import DIGITS
 from tests.engine.exports import image_folder
@@ -357,6 +358,18 @@ def test_extensions_of_an_archives_study_are_named_and_not_run(
     assert not Path("ran").exists()
 
 
+def test_snakemakes_own_reading_of_what_is_accepted_runs_nothing(tmp_path: Path) -> None:
+    """Its loader takes YAML for a template where one key says so, and that key is none of a study's."""
+    study = "name: \"?open('{}', 'w').close()\"\nseeds: [0]\n"
+    file = tmp_path / "study.yaml"
+    for text, ran in ((study, False), ("__use_yte__: true\n" + study, True)):
+        file.write_text(text.format(tmp_path / "ran"))
+        load_configfile(str(file))
+        assert (tmp_path / "ran").exists() == ran
+    with pytest.raises(UserError, match="__use_yte__"):
+        named_extensions(file.read_bytes(), "study.yaml")
+
+
 @pytest.mark.parametrize(
     ("study", "words"),
     [
@@ -367,6 +380,8 @@ def test_extensions_of_an_archives_study_are_named_and_not_run(
         (b"a: " + b"[" * 20_000, "study.yaml: nested too deeply"),
         (b"a: \xff", "study.yaml: cannot be read"),
         (b"extensions: []\nextensions: [results/a.py]", "stands twice"),
+        (b"__use_yte__: true\nname: \"?open('ran', 'w').close()\"", 'study.yaml: key: found "__use_yte__"'),
+        (b"x: &a {__use_yte__: true}\n<<: *a", 'study.yaml: key: found "(x|__use_yte__)"'),
     ],
 )
 def test_a_study_that_is_none_is_refused(archive: Path, tmp_path: Path, study: bytes, words: str) -> None:

@@ -45,8 +45,24 @@ def test_the_paper_does_not_deviate_from_itself(paper, tmp_path):
         ),
         (
             {"methods/aikd/settings": {"omega": 0.5, "tau_g": 3}},
-            ["AI-KD: with omega = 0.5"],
+            ["AI-KD: with omega = 0.5 instead of 0.1"],
         ),  # τ_G is 3 anyway
+        (
+            {"methods/cskd": {"settings": {"weight": 3}}},
+            [
+                f"CS-KD on {name} with {network}: with weight = 3.0 instead of 1.0"
+                for name in ("CIFAR-100", "Tiny-ImageNet")
+                for network in ("ResNet-18 (preact_resnet18)", "DenseNet-121 (densenet121_3x3)")
+            ],
+        ),
+        (
+            {
+                "methods/aikd": {
+                    "when": [{"data": ["cifar100"], "models": ["preact_resnet18"], "settings": {"tau_p": 2}}]
+                }
+            },
+            ["AI-KD on CIFAR-100 with ResNet-18 (preact_resnet18): with tau_p = 2.0 instead of 1.0"],
+        ),
         # How fast, and how often one looks, is no deviation.
         ({"evaluate_every": 10, "threads": 2, "recipe/channels_last": False}, []),
     ],

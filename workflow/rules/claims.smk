@@ -18,6 +18,7 @@ rule claims:
             "results/published.csv",
             "results/claims/*.py",
             "results/figures/style.py",
+            "study/deviations.py",
             "study/metrics.py",
             "study/claims/*.py",
             "study/claims/paper.yaml",

@@ -41,7 +41,12 @@ rule report:
     input:
         w.everything(),
         w.claims_files(),
-        code=code("results/*.py", "results/report/*.*", "study/metrics.py"),
+        code=code(
+            "results/*.py",
+            "results/report/*.*",
+            "study/deviations.py",
+            "study/metrics.py",
+        ),
     output:
         f"{w.results}/report.html",
     log:
@@ -72,6 +77,7 @@ rule paper:
             "results/report/paper*",
             "results/report/about.py",
             "results/report/claims.py",
+            "study/deviations.py",
             "study/metrics.py",
         ),
     output:

@@ -9,7 +9,15 @@ from aikd.messages import counted, plural
 from aikd.results import published
 from aikd.results.origins import origins
 from aikd.study.catalogue import PAPER
-from aikd.study.deviations import NETWORKS, architecture, other_transform, recipe_changes, trained_elsewhere
+from aikd.study.deviations import (
+    NETWORKS,
+    Changes,
+    architecture,
+    method_changes,
+    other_transform,
+    recipe_changes,
+    trained_elsewhere,
+)
 from aikd.study.methods import AIKDSettings
 from aikd.study.queries import method_label
 from aikd.study.resolve import prepared_folder, resolve_data
@@ -88,15 +96,26 @@ def _of_data(study: Study, name: str, data: Path) -> Iterator[str]:
 
 
 def _of_methods(study: Study) -> Iterator[Deviation]:
-    """Settings that hold in a whole study and are not the method's defaults, which are the paper's."""
-    dataset, entry = next(iter(study.data.items()))
+    """Settings that are not the paper's: of a method, or only of its runs on a data set or a model."""
+    places = [(dataset, model) for dataset, entry in study.data.items() for model in entry.models]
     for name, method in study.methods.items():
-        code = method.method or name
-        # A run knows which of its settings differ from the defaults.
-        settings = Run(dataset, entry.models[0], code, method.settings).settings
-        if settings:
-            said = ", ".join(f"{key} = {value}" for key, value in settings)
-            yield Deviation(f"{method_label(study, name)}: with {said}", method=code)
+        code, label = method.method or name, method_label(study, name)
+        found = {place: _with(method_changes(study, name, *place)) for place in places}
+        everywhere = set(found.values())
+        if len(everywhere) == 1:
+            text = everywhere.pop()
+            found = {}
+            if text:
+                yield Deviation(f"{label}: {text}", method=code)
+        for (dataset, model), text in found.items():
+            where = f"{study.dataset(dataset).label} with {study.models[model].label} ({model})"
+            if text:
+                yield Deviation(f"{label} on {where}: {text}", dataset, model, code)
+
+
+def _with(changes: Changes) -> str:
+    said = (f"{key} = {_said(here)} instead of {_said(paper)}" for key, (here, paper) in changes.items())
+    return f"with {', '.join(said)}" if changes else ""
 
 
 def _said(value: Any) -> str:

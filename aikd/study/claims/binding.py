@@ -16,7 +16,7 @@ from aikd.study.catalogue import DATA_SETS, FAMILIES, PAPER
 from aikd.study.claims.arms import PAPER_METHODS, Arm, arm
 from aikd.study.claims.claim import Claim, Contrast, Slot, short
 from aikd.study.claims.entries import paper_claims
-from aikd.study.deviations import other_transform, recipe_changes, trained_elsewhere
+from aikd.study.deviations import method_changes, other_transform, recipe_changes, trained_elsewhere
 from aikd.study.explain import show
 from aikd.study.methods import VARIED
 from aikd.study.metrics import MetricName, always_zero
@@ -252,7 +252,18 @@ class _Binder:
         ]
         ours, paper = self.study.augmentations, Augmentations()
         added = dict.fromkeys(slot.arm.augmentation for slot in slots)
-        return changes + [f"another {kind}" for kind in added if ours.of(kind) != paper.of(kind)]
+        changes += [f"another {kind}" for kind in added if ours.of(kind) != paper.of(kind)]
+        return changes + self._changes_of_rivals(slots)
+
+    def _changes_of_rivals(self, slots: Sequence[Slot]) -> list[str]:
+        """Settings of the other methods that are not the paper's. AI-KD's own are asked for by claims, or readings."""
+        found: dict[str, None] = {}
+        for slot in slots:
+            model, name = self._model(slot), slot.arm.method
+            if model and name in self.study.methods and name in PAPER_METHODS and name != "aikd":
+                for key, (here, _) in method_changes(self.study, name, slot.dataset, model).items():
+                    found[f"{slot.arm.label} with {key} = {show(here)}"] = None
+        return list(found)
 
     def _changes_of_model(self, slot: Slot) -> list[str]:
         """What sets a network apart from the paper's."""

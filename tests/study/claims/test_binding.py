@@ -175,6 +175,17 @@ def test_rounding_and_memory_layout_are_no_other_conditions() -> None:
     assert found["top1_best.cifar100.resnet18"].scope == "paper"
 
 
+def test_a_rival_that_is_weaker_than_the_paper_s_is_said() -> None:
+    """Without the `when` of config.yaml, CS-KD has its weight for coarse data on fine-grained ones."""
+    found = paper_with(methods__cskd={}, methods__tfkd__settings={"alpha": 0.5})
+    bound = found["top1_best.cub200.resnet18"]
+    assert bound.scope == "reduced"
+    assert "on CUB-200-2011 (CS-KD with weight = 1.0, TF-KD with alpha = 0.5)" in bound.text
+    assert found["cub_r18_over_second"].scope is None
+    assert found["critic_helps.top1_error"].scope == "paper"
+    assert "CIFAR-100 (TF-KD with alpha = 0.5)" in found["top1_best.cifar100.resnet18"].text
+
+
 def test_an_augmentation_with_other_settings_is_another_one() -> None:
     found = paper_with(augmentations__cutout={"side": 4})
     assert found["cutout_helps.top1_error"].scope == "reduced"

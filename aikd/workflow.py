@@ -233,8 +233,11 @@ class Workflow:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def lacking(self, wildcards: Any) -> str:
-        """What this machine lacks to set the document as a PDF: once it is there, the document is made again."""
-        return missing() or ""
+        """What this machine lacks to set the document as a PDF: once it is there, the document is made again.
+
+        Nothing where there is a PDF: one that was made elsewhere is not given up for what is missing here.
+        """
+        return "" if Path(f"{self.results}/paper.pdf").exists() else missing() or ""
 
     def metrics(self, runs: list[str], file: str = METRICS) -> list[str]:
         """One file of each run."""

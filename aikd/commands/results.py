@@ -61,6 +61,10 @@ def paper(options: argparse.Namespace) -> None:
 
     study, results = _study_and_results(options)
     source = options.to or results / "paper.tex"
+    if source.suffix != ".tex":
+        raise UserError(
+            f"--to: found {source}; a document in LaTeX is called NAME.tex, and the PDF beside it NAME.pdf"
+        )
     if write_paper(study, results, options.data, source):
         say(f"{source}: characters that LaTeX's fonts lack stand by their Unicode numbers")
     # One of before would show other results.

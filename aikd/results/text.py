@@ -123,6 +123,11 @@ def setting_label(name: str) -> str:
     return "_".join([_GREEK[head], *([index.upper()] if index else [])]) if head in _GREEK else name
 
 
+def rounded(number: float, decimals: int) -> str:
+    """A number with a proper minus, and none where it rounds to zero."""
+    return f"{number:z.{decimals}f}".replace("-", "−")
+
+
 def signed(number: float, decimals: int) -> str:
     """A number with its sign, a proper minus, and no sign where it rounds to zero."""
     text = f"{number:+z.{decimals}f}"

@@ -74,6 +74,14 @@ def test_epochs_at_which_nobody_looked_are_left_out(folder):
     assert line.get_xydata().tolist() == [[2, 9], [3, 8]]
 
 
+def test_seeds_that_looked_at_other_epochs_are_compared_where_all_looked(folder):
+    """`evaluate_every` may be changed between two seeds."""
+    history(folder, A, (1, 1, 1, 1), errors=("9", "8", "7", "6"))
+    history(folder, B, (1, 1, 1, 1), errors=("", "5", "", "4"))
+    axes = panel(draw(spec(A, B), folder.results), "Test error (%)")
+    assert axes.lines[0].get_xydata().tolist() == [[2, 6.5], [4, 5]]
+
+
 def test_a_method_without_a_term_has_no_line_in_its_panel(folder):
     history(folder, A, (1, 1))
     text = (

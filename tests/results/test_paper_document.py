@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -162,21 +163,33 @@ def test_the_document_is_set_whole_fits_its_pages_and_is_the_same_each_time(done
 
 
 @with_latex
-def test_a_table_wider_than_the_page_is_made_smaller(tmp_path):
-    wide = " & ".join(f"column {i}" for i in range(40))
+@pytest.mark.parametrize(("rows", "columns"), [(1, 40), (120, 3), (120, 40)])
+def test_a_table_larger_than_the_page_is_made_smaller(tmp_path, rows, columns):
+    row = " & ".join(f"column {i}" for i in range(columns)) + r"\\"
     study = small()
     write_paper(study, tmp_path, tmp_path / "data", tmp_path / "paper.tex")
     text = (tmp_path / "paper.tex").read_text()
     table = (
-        rf"\called{{Wide}}\begin{{table*}}\begin{{tabular}}{{{'l' * 40}}}{wide}\end{{tabular}}\end{{table*}}"
+        rf"\called{{Large}}\begin{{table*}}\begin{{tabular}}{{{'l' * columns}}}{row * rows}"
+        r"\end{tabular}\caption{About it.}\end{table*}"
     )
-    (tmp_path / "wide.tex").write_text(text.replace(r"\end{document}", table + r"\end{document}"))
-    made = latex.write_pdf(tmp_path / "wide.tex")
+    (tmp_path / "large.tex").write_text(text.replace(r"\end{document}", table + r"\end{document}"))
+    made = latex.write_pdf(tmp_path / "large.tex")
     if shutil.which("pdftotext"):
         boxes = subprocess.run(
             ["pdftotext", "-bbox", made, "-"], capture_output=True, text=True, check=True
         ).stdout
+        assert boxes.count(">column<") == rows * columns
         assert max(float(x) for x in re.findall(r'xMax="([\d.]+)"', boxes)) < 595.3 - 40
+        assert max(float(y) for y in re.findall(r'yMax="([\d.]+)"', boxes)) < 841.9 - 20
+
+
+def test_a_document_is_not_written_over_by_its_own_pdf(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(parsed(DEMO)))
+    assert main(["paper", "--study", "study.yaml", "--to", "made/paper.pdf"]) == 1
+    assert "--to: found made/paper.pdf; a document in LaTeX is called NAME.tex" in capsys.readouterr().err
+    assert not Path("made").exists()
 
 
 @with_latex

@@ -111,3 +111,7 @@ def test_what_a_machine_lacks_to_set_the_document_is_compared(
     assert demo.lacking(None) == (missing() or "")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert demo.lacking(None).startswith("LaTeX is not installed")
+    monkeypatch.chdir(tmp_path)
+    Path(demo.results).mkdir(parents=True)
+    Path(demo.results, "paper.pdf").touch()
+    assert demo.lacking(None) == ""

@@ -83,7 +83,8 @@ def _draw_panel(axes: Axes, name: str, spec: LearningSpec, present: dict[Group, 
         columns = [history[name] for history in present.get(group, []) if name in history]
         if not columns:
             continue
-        over = pd.concat(columns, axis=1).dropna(how="all")
+        # Only epochs that all of them looked at: the mean over other seeds at other epochs would be no curve.
+        over = pd.concat(columns, axis=1).dropna()
         mean, std = over.mean(axis=1), over.std(axis=1).fillna(0.0)
         line = _line(look(i)) | ({} if len(mean) <= FEW else {"marker": ""})
         axes.plot(mean.index, mean, **line)

@@ -10,7 +10,7 @@ from aikd.errors import UserError
 from aikd.results.claims.ledger import AWAITED
 from aikd.results.claims.pages import caveats, remarks, unchecked
 from aikd.results.report.pictures import Picture, picture
-from aikd.results.text import p_value
+from aikd.results.text import p_value, rounded
 from aikd.study.metrics import METRICS
 
 FILE = "claims.csv"
@@ -122,7 +122,7 @@ def _claim(row: dict[str, str]) -> Claim:
     decimals = metric.decimals if metric else 2
 
     def number(key: str, places: int = decimals) -> str:
-        return f"{float(row[key]):.{places}f}".replace("-", "−") if row.get(key) else ""
+        return rounded(float(row[key]), places) if row.get(key) else ""
 
     def probability(key: str) -> str:
         return p_value(float(row[key])) if row.get(key) else ""

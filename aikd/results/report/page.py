@@ -18,7 +18,7 @@ from aikd.results.report import claims, classes, runs
 from aikd.results.report.about import about, deviations, how_to_read, readings, trained_on
 from aikd.results.report.pictures import Picture, picture
 from aikd.results.sheet import Sheet
-from aikd.results.text import html, p_value
+from aikd.results.text import html, p_value, rounded, signed
 from aikd.study import beside, queries
 from aikd.study.schema import Study
 from aikd.study.specs import FigureSpecs
@@ -33,7 +33,7 @@ def templates() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    found.filters["p_value"] = p_value
+    found.filters |= {"p_value": p_value, "rounded": rounded, "signed": signed}
     found.filters["signs"] = lambda text: Markup(html(text))
     return found
 

@@ -24,6 +24,7 @@ from aikd.study.load import check_study
 from aikd.study.resolve import prepared_folder, resolve, resolve_data
 from aikd.study.run import Run
 from aikd.study.schema import Study
+from aikd.study.targets import file_of
 
 DATA = "data"
 SNAKEMAKE = 300
@@ -194,11 +195,7 @@ class Workflow:
         spec = self.spec(wildcards.name)
         if isinstance(spec, specs.DataSetsSpec):
             return [self.manifest_of(row.dataset) for row in spec.rows]
-        if isinstance(spec, specs.TsneSpec):
-            return self.metrics(spec.runs, PREDICTIONS)
-        if isinstance(spec, specs.LearningSpec):
-            return self.metrics(spec.runs, HISTORY)
-        return self.metrics(spec.runs)
+        return self.metrics(spec.runs, file_of(spec))
 
     @cached_property
     def classes(self) -> specs.ClassesSpec:

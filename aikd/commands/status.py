@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,9 +21,10 @@ CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
 def status(options: argparse.Namespace) -> None:
     """Say where each run of a study stands, and how long each table and figure still takes."""
+    from aikd.study.layout import METRICS
     from aikd.study.load import load_study
     from aikd.study.resolve import resolve
-    from aikd.study.targets import WHOLE, results_of, runs_of, stranger, targets_of
+    from aikd.study.targets import WHOLE, files_wanted, runs_of, stranger, targets_of
 
     study = load_study(options.study)
     named = [run_of(study, options.study, text) for text in options.targets if "/" in text]
@@ -35,15 +36,15 @@ def status(options: argparse.Namespace) -> None:
         chosen = {} if named and not wanted else targets_of(study, wanted)
     names = list(dict.fromkeys(name for names in chosen.values() for name in names))
     settings = {run.path: resolve(study, run) for run in [*named, *runs_of(study, names)]}
-    results = {path for name in names for path in results_of(study, name)}
-    asked = (
-        settings.keys() if chosen.keys() & set(WHOLE) else results | {run.path for run in named}
+    everything = (
+        settings if chosen.keys() & set(WHOLE) else [run.path for run in named]
     )  # all_runs.csv is of all
+    wanted_of = files_wanted(study, names) | dict.fromkeys(everything, METRICS)
     listed = [run.path for run in named] or list(settings)
     options.all = options.all or bool(named)
     before: dict[str, float | None] = {}
     while True:
-        found = _look(study, chosen, settings, asked, before)
+        found = _look(study, chosen, settings, wanted_of, before)
         found["runs"] = [run for run in found["runs"] if run["run"] in listed]
         _show(found, options)
         finished = all(run["state"] == "done" for run in found["runs"])
@@ -60,17 +61,23 @@ def _look(
     study: Any,
     chosen: Mapping[str, list[str]],
     settings: Mapping[str, Any],
-    asked: Collection[str],
+    wanted_of: Mapping[str, str],
     before: Mapping[str, float | None],
 ) -> dict[str, Any]:
-    """All that is known now, as plain data; of runs that are not `asked` for, only the model is wanted."""
+    """All that is known now, as plain data.
+
+    Args:
+        wanted_of: the last file that is wanted of a run; of others only the model is.
+    """
+    from aikd.study.layout import METRICS, MODEL, RUNS
     from aikd.study.status.runs import stand
     from aikd.study.status.times import rests
 
     standings = {run: stand(study.results, s, before.get(run)) for run, s in settings.items()}
     for run, standing in standings.items():
-        if standing.state == "trained" and run not in asked:
-            standings[run] = replace(standing, state="done", how="of it only the model is wanted")
+        last = wanted_of.get(run, MODEL)
+        if standing.state == "trained" and last != METRICS and (study.results / RUNS / run / last).exists():
+            standings[run] = replace(standing, state="done", how=f"of it no more is wanted than {last}")
     training = sum(standing.state == "running" for standing in standings.values())
     return {
         "study": study.name,

@@ -13,7 +13,8 @@ from aikd.study.catalogue import DATA_SETS, DataSet, Transform
 from aikd.study.explain import allowed, explaining, located, nearest, show
 from aikd.study.fields import flatten, unflatten
 from aikd.study.methods import METHODS, method_spec
-from aikd.study.metrics import HELD_OUT
+from aikd.study.metrics import HELD_OUT, METRICS
+from aikd.study.queries import CALIBRATION_METRICS
 from aikd.study.run import Run
 from aikd.study.schema import DataEntry, ModelEntry, Recipe, Study
 from aikd.study.specs import PUBLISHED, TableSpec
@@ -226,8 +227,17 @@ def _check_output(study: Study, where: str, name: str, output: outputs.Table | o
         _known(f"{where}.{field}", [found] if isinstance(found, str) else found, known)
     _check_metrics(study, where, output)
     match output:
+        case outputs.ComparisonTable() if output.calibrated and not CALIBRATION_METRICS & set(output.metrics):
+            blocks = ", ".join(metric for metric in METRICS if metric in CALIBRATION_METRICS)
+            raise UserError(
+                f"{where}.calibrated: has rows only in blocks of {blocks}; metrics has none of them"
+            )
+        case outputs.ReliabilityFigure(data=[*chosen]):
+            for data in chosen:
+                there = dict.fromkeys(study.models[model].label for model in study.data[data].models)
+                _known(f"{where}.family (on data.{data})", [output.family], there)
         case outputs.ReliabilityFigure():
-            models = [model for data in output.data or study.data for model in study.data[data].models]
+            models = [model for entry in study.data.values() for model in entry.models]
             _known(f"{where}.family", [output.family], dict.fromkeys(study.models[m].label for m in models))
         case outputs.OneModel() | outputs.TsneFigure():
             here = f"{where}.model (on data.{output.data})"
@@ -260,6 +270,10 @@ def _check_rows(study: Study, where: str, table: outputs.AblationTable) -> None:
     for i, row in enumerate(table.rows):
         name = row.method or table.method
         _known(f"{where}.rows.{i}.method", [name], study.methods)
+        if row.label and table.settings:
+            raise UserError(
+                f"{where}.rows.{i}.label: the table's rows are called by their settings; take one of the two out"
+            )
         _known(f"{where}.rows.{i}.augmentation", [row.augmentation], AUGMENTATIONS)
         method = study.methods[name].method or name
         under = queries.settings_for(study, name, table.data, table.model)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from aikd.study import queries
+from aikd.study import queries, specs
 from aikd.study.beside import LEARNING, learning_curves
 from aikd.study.claims.binding import claimed_runs
 from aikd.study.explain import allowed
+from aikd.study.layout import HISTORY, METRICS, PREDICTIONS
 from aikd.study.run import Run
 from aikd.study.schema import Study
 
@@ -15,6 +16,8 @@ WHOLE = ("report", "paper", "all_runs", ALL)
 CLAIMS = "claims"
 CURVES = "learning_curves"
 TOGETHER = "together"
+MADE = (HISTORY, PREDICTIONS, METRICS)
+"""Files of a run in the order in which they come."""
 
 
 def targets_of(study: Study, wanted: Sequence[str]) -> dict[str, list[str]]:
@@ -43,9 +46,32 @@ def targets_of(study: Study, wanted: Sequence[str]) -> dict[str, list[str]]:
 
 def results_of(study: Study, name: str) -> list[str]:
     """Paths of the runs whose results a table, a figure, learning curves or the claims show."""
-    if name.startswith(LEARNING):
-        return learning_curves(study)[name].runs
-    return claimed_runs(study) if name == CLAIMS else queries.spec(study, name).runs
+    return claimed_runs(study) if name == CLAIMS else _spec(study, name).runs
+
+
+def file_of(spec: specs.TableSpecs | specs.FigureSpecs) -> str:
+    """The file of each of its runs that a table or figure is made of."""
+    match spec:
+        case specs.TsneSpec():
+            return PREDICTIONS
+        case specs.LearningSpec():
+            return HISTORY
+        case _:
+            return METRICS
+
+
+def files_wanted(study: Study, names: Iterable[str]) -> dict[str, str]:
+    """The last file that these want of each run that they show, by its path."""
+    found: dict[str, str] = {}
+    for name in names:
+        file = METRICS if name == CLAIMS else file_of(_spec(study, name))
+        for run in results_of(study, name):
+            found[run] = max(found.get(run, file), file, key=MADE.index)
+    return found
+
+
+def _spec(study: Study, name: str) -> specs.TableSpecs | specs.FigureSpecs:
+    return learning_curves(study)[name] if name.startswith(LEARNING) else queries.spec(study, name)
 
 
 def runs_of(study: Study, names: Iterable[str]) -> list[Run]:

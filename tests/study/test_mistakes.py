@@ -67,6 +67,8 @@ figures/figure_7a/metric = acc → figures.figure_7a.metric: found "acc"; allowe
 tables/table_2/data = [cifar] → tables.table_2.data: found "cifar" (did you mean 'cifar100'?)…fgvc_aircraft
 tables/table_2/data = [digits] → tables.table_2.data: found "digits"; allowed: cifar100, tiny_imagenet…
 tables/table_2/methods = [akd] → tables.table_2.methods: found "akd" (did you mean 'aikd'?); allowed: baseline, cskd…
+tables/table_2/calibrated = [aikd] → tables.table_2.calibrated: has rows only in blocks of ece, gap, nll, brier…
+tables/table_5/rows/0 = {label: A, settings: {omega: 0}} → tables.table_5.rows.0.label: the table's rows are called by its `settings`;…
 tables/table_3/calibrated = [akd] → tables.table_3.calibrated: found "akd" (did you mean 'aikd'?)…
 tables/table_5/data = cifar → tables.table_5.data: found "cifar" (did you mean 'cifar100'?)…
 tables/table_5/method = akd → tables.table_5.method: found "akd" (did you mean 'aikd'?)…
@@ -220,8 +222,14 @@ def test_a_mistake_is_named_in_one_line(line: str) -> None:
 
 
 def test_a_family_that_none_of_the_shown_data_sets_has_is_refused() -> None:
-    message = message_for({"data/mit67/models": ["densenet121"], "figures/figure_4/data": ["mit67"]})
-    assert message.startswith('figures.figure_4.family: found "ResNet-18"')
+    assert message_for({"figures/figure_4/family": "VGG"}).startswith(
+        'figures.figure_4.family: found "VGG"; allowed: '
+    )
+    # One that would be left out of the figure is enough.
+    message = message_for(
+        {"data/mit67/models": ["densenet121"], "figures/figure_4/data": ["cub200", "mit67"]}
+    )
+    assert message.startswith('figures.figure_4.family (on data.mit67): found "ResNet-18"')
     assert message.endswith("allowed: DenseNet-121")
 
 

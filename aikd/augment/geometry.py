@@ -139,6 +139,16 @@ def normalise_image(
     np.divide(rows, scale, out=rows)
 
 
+def check_centre(sizes: NDArray[np.int64], resize: int | None, size: int) -> None:
+    """Refuse images, of heights and widths [N, 2], of which one is too small for the test transform.
+
+    Raises:
+        UserError: says which size one of them has.
+    """
+    height, width = sizes[sizes.min(axis=1).argmin()].tolist()
+    _central(height, width, resize, size)
+
+
 def _central(height: int, width: int, resize: int | None, size: int) -> tuple[tuple[int, int], int, int]:
     """Height and width after resizing the short side to `resize`; top and left of the central square then.
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aikd.augment import apply_mix, draw_crops, draw_epoch, mixes_to, own_mix
+from aikd.augment.geometry import check_centre
 from aikd.engine.pixels import HostPixels, Normalisation, View, pixels_of
 from aikd.engine.precision import Precision
 from aikd.engine.store import Packed, Prepared
@@ -17,6 +18,7 @@ from aikd.methods import Batch, Targets
 from aikd.streams import Stream, generator
 from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.catalogue import Transform
+from aikd.study.explain import located
 
 EVALUATION_BATCH = 500
 EVALUATION_PIXELS = 2_500_000
@@ -67,11 +69,20 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def check_evaluation(self) -> None:
+        """Refuse images that are too small for the test transform.
+
+        Raises:
+            UserError: one is.
+        """
+        with located(f"data.{self.name}"):
+            check_centre(self.pixels.sizes, self.transform.resize, self.transform.size)
+
     def evaluation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels in order, through the test transform.
 
         Raises:
-            UserError: the centre crop does not fit into an image.
+            UserError: as `check_evaluation`.
         """
         batch = evaluation_batch(self.transform.size)
         yield from zip(self.pixels.centres(batch), self.labels.split(batch), strict=True)
@@ -79,6 +90,18 @@ class Images:
 
 class TrainingData(Images):
     """The training images; what an epoch shows is a function of (seed, epoch), the same for every method."""
+
+    def check_crops(self) -> None:
+        """Refuse padded crops of images whose sizes differ.
+
+        Raises:
+            UserError: they are asked for.
+        """
+        if self.transform.crop == "padded" and isinstance(self.pixels, HostPixels):
+            raise UserError(
+                f"data.{self.name}.transform.crop: found 'padded', but the training images of {self.name} differ "
+                "in size; allowed for them is 'resized'"
+            )
 
     def epoch(
         self, seed: int, epoch: int, batch_size: int, augmentation: dict[str, Any], partners: bool
@@ -90,13 +113,9 @@ class TrainingData(Images):
             partners: whether each batch carries another image of each image's class.
 
         Raises:
-            UserError: a padded crop of images whose sizes differ, or one that does not fit into an image.
+            UserError: as `check_crops`, or a padded crop does not fit into an image.
         """
-        if self.transform.crop == "padded" and isinstance(self.pixels, HostPixels):
-            raise UserError(
-                f"data.{self.name}.transform.crop: found 'padded', but the training images of {self.name} differ "
-                "in size; allowed for them is 'resized'"
-            )
+        self.check_crops()
         n, sizes, own = len(self), self.pixels.sizes, AUGMENTATIONS.own.get(augmentation["name"])
         draws = draw_epoch(
             seed,

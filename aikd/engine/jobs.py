@@ -162,9 +162,8 @@ def _write_results(folder: Path, trainer: Trainer, attempt: Attempt, gpu: str | 
 def _leave_predictions(folder: Path, trainer: Trainer, prepared: Prepared) -> None:
     settings, precision = trainer.settings, trainer.precision
     try:
-        holdout = holdout_data(settings, prepared, precision)
         path, origin = folder / LEFT_BEHIND, _origin(folder, prepared)
-        write_predictions(path, trainer.student, settings, trainer.test, holdout, precision, origin)
+        write_predictions(path, trainer.student, settings, trainer.test, trainer.holdout, precision, origin)
     except (OSError, torch.OutOfMemoryError) as error:
         # `aikd predict` does without; a training run is not lost over it.
         say(f"{settings['run']}: predictions were not left behind ({error})")

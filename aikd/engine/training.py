@@ -49,6 +49,7 @@ class Trainer:
         self.stepping = replace(self.precision, compiled_batch=batch)
         self.train = training_data(settings, prepared, self.precision)
         self.test = test_data(settings, prepared, self.precision)
+        self.holdout = holdout_data(settings, prepared, self.precision)
 
         stream = Stream.SUPERIOR_INIT if settings["method"] == "baseline" else Stream.STUDENT_INIT
         self.student = self.precision.place(network(settings, prepared, torch_seed(settings["seed"], stream)))
@@ -263,24 +264,43 @@ def network(settings: dict[str, Any], prepared: Prepared, seed: int) -> nn.Modul
 
 
 def training_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> TrainingData:
-    """The training images that the run's settings choose."""
+    """The training images that the run's settings choose.
+
+    Raises:
+        UserError: padded crops of images whose sizes differ.
+    """
     kept, _ = _positions(settings, prepared)
     images, labels = prepared.images("train"), prepared.labels("train")
-    return TrainingData(prepared, settings["data"], images, labels, precision, kept)
+    data = TrainingData(prepared, settings["data"], images, labels, precision, kept)
+    data.check_crops()
+    return data
 
 
 def test_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> Images:
-    """The evaluation set."""
-    return Images(prepared, settings["data"], prepared.images("test"), prepared.labels("test"), precision)
+    """The evaluation set.
+
+    Raises:
+        UserError: an image is too small for the test transform.
+    """
+    images = Images(prepared, settings["data"], prepared.images("test"), prepared.labels("test"), precision)
+    images.check_evaluation()
+    return images
 
 
 def holdout_data(settings: dict[str, Any], prepared: Prepared, precision: Precision) -> Images | None:
-    """The training images held out from training; None where the study holds none out."""
+    """The training images held out from training; None where the study holds none out.
+
+    Raises:
+        UserError: an image is too small for the test transform.
+    """
     _, held = _positions(settings, prepared)
     if not len(held):
         return None
-    images, labels = prepared.images("train"), prepared.labels("train")
-    return Images(prepared, settings["data"], images, labels, precision, held)
+    images = Images(
+        prepared, settings["data"], prepared.images("train"), prepared.labels("train"), precision, held
+    )
+    images.check_evaluation()
+    return images
 
 
 def _positions(settings: dict[str, Any], prepared: Prepared) -> tuple[Any, Any]:

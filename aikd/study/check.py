@@ -10,6 +10,7 @@ from aikd.study.architectures import ARCHITECTURES
 from aikd.study.augmentation import AUGMENTATIONS
 from aikd.study.beside import LEARNING
 from aikd.study.catalogue import DATA_SETS, DataSet, Transform
+from aikd.study.costs.data import SIDES
 from aikd.study.explain import allowed, explaining, located, nearest, show
 from aikd.study.fields import flatten, unflatten
 from aikd.study.methods import METHODS, method_spec
@@ -112,7 +113,7 @@ def _check_data(study: Study, name: str, entry: DataEntry) -> None:
     if entry.scan and (split := entry.scan.split):
         for key in sorted({"test_fraction", "split_seed"} & entry.model_fields_set):
             raise UserError(f"{where}.{key}: {entry.folder} has its test images in {split}/; take it out")
-    _check_sizes(where, entry, dataset)
+    _check_sizes(where, name, entry, dataset)
     if dataset.test < study.calibration.folds:
         raise UserError(
             f"calibration.folds: found {study.calibration.folds}, more than the {dataset.test} test images of {name}"
@@ -152,15 +153,25 @@ def _check_foreign_keys(where: str, name: str, entry: DataEntry) -> None:
         )
 
 
-def _check_sizes(where: str, entry: DataEntry, dataset: DataSet) -> None:
+def _check_sizes(where: str, name: str, entry: DataEntry, dataset: DataSet) -> None:
     transform, side = dataset.transform, dataset.stored_side
     if entry.stored_side and transform.crop == "padded":
         raise UserError(
             f"{where}.stored_side: has no meaning for padded crops, for which images keep their size"
         )
+    if side is not None and transform.crop == "padded" and entry.folder is None:
+        raise UserError(
+            f'{where}.transform.crop: found "padded", but the images of {name} differ in size; allowed for them is '
+            '"resized"'
+        )
     if side is not None and transform.crop == "resized" and side < (transform.resize or transform.size):
         raise UserError(
             f"{where}.stored_side: found {side}, but the test transform needs {transform.resize or transform.size}"
+        )
+    if name in SIDES and transform.resize is None and transform.size > SIDES[name]:
+        raise UserError(
+            f"{where}.transform.size: found {transform.size}, but a centre crop of that size does not fit into a test "
+            f"image of {SIDES[name]} pixels; lower it or set `resize` to at least {transform.size}"
         )
     kept = (entry.images_per_class or 1) + entry.holdout_per_class
     most, found = dataset.smallest, "its smallest class has {}"

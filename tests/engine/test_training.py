@@ -272,6 +272,22 @@ def test_low_precision_learns_as_fp32_does(digits: Prepared, make_settings: Make
     assert low.norm().item() == pytest.approx(full.norm().item(), rel=0.1)
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_images_too_small_for_the_test_transform_are_refused_before_the_first_epoch(
+    digits: Prepared, make_settings: Make, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training crops are resized and fit; nobody would look at a test image before `evaluate_every` epochs."""
+    settings = make_settings(data={"holdout_per_class": 2 if held else 0})
+    settings["data"]["transform"] |= {"size": 12, "crop": "resized"}
+    message = (
+        r"^data\.digits: transform: a centre crop of size 12 does not fit into a test image of 8×8 pixels"
+    )
+    if held:  # as if only the test images were large enough
+        monkeypatch.setattr("aikd.engine.training.test_data", lambda *_: None)
+    with pytest.raises(UserError, match=message):
+        trainer(settings, digits)
+
+
 def test_fp16_whose_first_step_overflows_has_moved_nothing(digits: Prepared, make_settings: Make) -> None:
     run = trainer(make_settings(epochs=1, milestones=[], precision="fp16"), digits)
     start = copy.deepcopy(dict(run.student.named_parameters()))

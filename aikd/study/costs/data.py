@@ -2,8 +2,8 @@
 
 from aikd.study.catalogue import DATA_SETS, DataSet
 
-SIDES = {"tiny_imagenet": 64}
-"""Published sides of images that are stored as they are, where they are not those of the network's input."""
+SIDES = {"cifar100": 32, "tiny_imagenet": 64, "digits": 8}
+"""Published sides of images that are stored as they are."""
 ASPECTS = {"fgvc_aircraft": 3 / 2}
 """Usual long side over short side of photographs, where it is not 4/3."""
 

@@ -141,12 +141,11 @@ class Part:
         Raises:
             RefusedError: the address does not give it.
         """
+        if not url.startswith(("http://", "https://")):
+            return self._copied(Path(url).expanduser())
         while True:
             self.resumed = True
-            if url.startswith(("http://", "https://")):
-                self._fetch(url)
-            else:
-                self._copy(Path(url).expanduser())
+            self._fetch(url)
             found = measure(self.path)
             problem = self.expected.problem(found)
             if problem is None or self.any_content:
@@ -156,13 +155,23 @@ class Part:
                 raise RefusedError(problem)
             self.report.say(f"{self.expected.archive.name}: the continued file is wrong; starting anew")
 
-    def _copy(self, source: Path) -> None:
-        self.drop()
-        self.resumed = False
+    def _copied(self, source: Path) -> Found:
+        """A file of this machine; what was transferred before goes only once a good one is there."""
         if not source.is_file():
             raise RefusedError("no such file" if source.parent.is_dir() else "no such folder")
-        with naming(self.path):
-            shutil.copyfile(source, self.path)
+        copy = self.path.with_name(f"{self.path.name}.copy")
+        try:
+            with naming(self.path, copy):
+                shutil.copyfile(source, copy)
+            found = measure(copy)
+            problem = self.expected.problem(found)
+            if problem and not self.any_content:
+                raise RefusedError(problem)
+            self.drop()
+            copy.replace(self.path)
+        finally:
+            copy.unlink(missing_ok=True)
+        return found
 
     def _fetch(self, url: str) -> None:
         """Transfer until the file is complete, with ever longer waits while nothing new arrives."""

@@ -164,6 +164,23 @@ def test_a_mirror_s_missing_folder_is_told_from_a_missing_file(tmp_path: Path) -
         )
 
 
+def test_a_mirror_costs_nothing_of_what_was_transferred_before_unless_it_has_the_file(
+    server: Server, tmp_path: Path
+) -> None:
+    data, mirror = tmp_path / "data", tmp_path / "mirror"
+    for folder in (data, mirror):
+        folder.mkdir()
+    start_part(data, CONTENT[:1000], server.url())
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    refusal(archive(server.url()), data, mirror=str(tmp_path / "miror"))
+    (mirror / NAME).write_bytes(OTHER)
+    refusal(archive(server.url()), data, mirror=str(mirror))
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == before
+    (mirror / NAME).write_bytes(CONTENT)
+    assert fetch(archive(server.url()), data, mirror=str(mirror))["verified"]
+    assert_complete(data)
+
+
 def test_right_file_placed_by_hand_is_used(server: Server, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(CONTENT)
     receipt = fetch(archive(server.url()), tmp_path)

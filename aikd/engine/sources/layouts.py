@@ -5,6 +5,8 @@ A list is checked line by line. Whether the listed images are there is seen when
 
 import io
 import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -187,6 +189,10 @@ def _first_words(wnids: list[str], name: str, data: bytes) -> dict[str, str]:
 # Stanford Dogs
 
 DOGS_LISTS = "lists.tar"
+MAT = 16 * 2**20
+"""Bytes that the variables of a list may have: twelve thousand paths, twice, need a few million."""
+_MAT_HEADER = 128
+_COMPRESSED = 15
 
 
 def read_dogs(_images: Container, extras: Extras) -> Listing:
@@ -215,6 +221,7 @@ def _mat_rows(name: str, data: bytes) -> list[tuple[int, _Row]]:
     from scipy.io import loadmat
 
     try:
+        _check_inflated(data)
         content = loadmat(io.BytesIO(data), variable_names=["file_list", "labels"])
         files = [str(cell.item()) for cell in content["file_list"].ravel()]
         numbers = [float(number) for number in content["labels"].ravel()]
@@ -231,6 +238,26 @@ def _mat_rows(name: str, data: bytes) -> list[tuple[int, _Row]]:
             raise UserError(f"{where}: found label {number}, but it should be a whole number")
         rows.append((int(number), _Row(where, f"Images/{file}", folder)))
     return rows
+
+
+def _check_inflated(data: bytes) -> None:
+    """Refuse a MATLAB file that would fill the memory: its reader inflates whatever stands in it, without a limit.
+
+    Raises:
+        ValueError: it would, or it is of the format before version 5.
+    """
+    if len(data) < _MAT_HEADER or 0 in data[:4]:
+        raise ValueError("no file of MATLAB 5")
+    order = "<" if data[126:128] == b"IM" else ">"
+    place, inflated = _MAT_HEADER, 0
+    while place + 8 <= len(data) and inflated <= MAT:
+        kind, size = struct.unpack(f"{order}II", data[place : place + 8])
+        content = data[place + 8 : place + 8 + size]
+        compressed = kind == _COMPRESSED
+        inflated += len(zlib.decompressobj().decompress(content, MAT + 1)) if compressed else len(content)
+        place += 8 + size
+    if inflated > MAT:
+        raise ValueError(f"more than {MAT >> 20} MiB")
 
 
 # MIT-67

@@ -191,6 +191,32 @@ def test_a_mat_file_without_labels_is_refused() -> None:
         read("stanford_dogs", {}, DOGS | {"train_list.mat": file.getvalue()})
 
 
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_mat_file_that_would_fill_the_memory_is_refused(
+    compressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scipy.io.loadmat", lambda *_, **__: pytest.fail("it was read"))
+    file = io.BytesIO()
+    savemat(file, {"labels": np.zeros((3_000_000, 1))}, do_compression=compressed)
+    assert (file.tell() < 50_000) == compressed
+    with pytest.raises(UserError, match=r"train_list\.mat: not a MATLAB list .*more than 16 MiB"):
+        read("stanford_dogs", {}, DOGS | {"train_list.mat": file.getvalue()})
+
+
+def test_many_small_variables_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    savemat(file, {f"x{i}": np.zeros((100_000, 1)) for i in range(30)}, do_compression=True)
+    with pytest.raises(UserError, match="more than 16 MiB"):
+        read("stanford_dogs", {}, DOGS | {"train_list.mat": file.getvalue()})
+
+
+def test_a_mat_file_of_the_old_format_is_refused() -> None:
+    file = io.BytesIO()
+    savemat(file, {"labels": np.zeros((3, 1))}, format="4")
+    with pytest.raises(UserError, match="no file of MATLAB 5"):
+        read("stanford_dogs", {}, DOGS | {"train_list.mat": file.getvalue()})
+
+
 def test_randomly_damaged_mat_files_are_read_or_refused_but_never_raise_anything_else() -> None:
     rng, whole = random.Random(0), DOGS["train_list.mat"]
     refused = 0

@@ -41,7 +41,7 @@ def classify(options: argparse.Namespace) -> None:
     """Say what image files show, by an exported student: the likeliest classes with calibrated probabilities."""
     from aikd.engine.exported import load
 
-    model = load(options.folder)
+    model = load(options.folder, extensions=options.extension)
     images = list(_images(options.images))
     bad = 0
     for image, found in model.classify_all(images, options.top):
@@ -169,5 +169,9 @@ def add(command: Adder) -> None:
     c = command(classify)
     c.add_argument("folder", type=Path, metavar="DIR", help="what `aikd export` wrote")
     c.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them")
+    c.add_argument(
+        "--extension", action="append", default=[], metavar="FILE",
+        help="the file that the student's network comes from, where it is an extension's; it is run",
+    )  # fmt: skip
     c.add_argument("--top", type=positive, default=5, help="classes to name of each image (5)")
     c.add_argument("--json", action="store_true", help="print one JSON object a line for each image")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from aikd.augment import normalise, resize_and_centre_crop, resize_and_cut_centre
 from aikd.engine.data import evaluation_batch
 from aikd.engine.device import choose_device
+from aikd.engine.models import check_network
 from aikd.engine.precision import Precision
 from aikd.engine.sources.containers import FILE as LARGEST
 from aikd.engine.sources.decoding import PIXELS, decode, quiet
@@ -34,6 +35,7 @@ from aikd.models import build
 from aikd.records import file_digest
 from aikd.study.catalogue import Triple
 from aikd.study.explain import explaining
+from aikd.study.extensions import activate
 from aikd.study.fields import Count, Flag, Positive, Section, Whole
 from aikd.study.layout import MODEL
 
@@ -188,17 +190,24 @@ class Exported:
             return error
 
 
-def load(folder: Path | str, device: torch.device | str | None = None) -> Exported:
+def load(
+    folder: Path | str, device: torch.device | str | None = None, extensions: Sequence[str] = ()
+) -> Exported:
     """The exported student in a folder.
 
     Args:
         device: where to compute; none: CUDA where there is one, see `aikd.engine.device`.
+        extensions: files that are run, for a network of theirs; they take the place of those read before.
 
     Raises:
-        UserError: the folder holds no export, one of another format, or one that is damaged.
+        UserError: the folder holds no export, one of another format, one that is damaged, or one whose network is that
+            of an extension that was not named or has changed.
     """
     folder = Path(folder)
     facts = read_facts(folder)
+    if extensions:
+        activate(extensions)
+    check_network(facts.model, str(folder))
     network = build(facts.model, len(facts.class_names))
     path = folder / MODEL
     try:

@@ -42,8 +42,7 @@ def model_card(facts: Facts, terms: str | None, name: str, onnx: bool) -> str:
         "Metrics are those of one run, with one seed. The published data sets have no validation split: if settings "
         "were chosen by these metrics, they flatter.",
         "## Use",
-        f"```sh\naikd classify {name} IMAGE\n```",
-        f'```python\nfrom aikd.engine.exported import load\nmodel = load("{name}")\nmodel.classify("IMAGE")\n```',
+        *_use(name, facts.model.get("extension", {}).get("file")),
         "Images are read as they are stored, EXIF rotation is not applied. Then:",
         "\n".join(f"{number}. {step}" for number, step in enumerate(steps(facts.transform), 1)),
         _scaling(facts),
@@ -53,6 +52,21 @@ def model_card(facts: Facts, terms: str | None, name: str, onnx: bool) -> str:
         "`export.json` has all of this, and every setting of the run.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _use(name: str, extension: str | None) -> list[str]:
+    """How to call it; with the file that has to be named where the network is an extension's."""
+    option, argument = (
+        (f" --extension {extension}", f", extensions=[{extension!r}]") if extension else ("", "")
+    )
+    return [
+        f"```sh\naikd classify {name} IMAGE{option}\n```",
+        f'```python\nfrom aikd.engine.exported import load\nmodel = load("{name}"{argument})\n'
+        'model.classify("IMAGE")\n```',
+        f"The network is that of `{extension}`, a program that did not come along; both run it."
+        if extension
+        else "",
+    ]
 
 
 def steps(sight: Sight) -> list[str]:

@@ -1,6 +1,7 @@
 """Trained networks on disk: weights as safetensors, next to the summary that says what they are."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def load_trained(results: Path, settings: dict[str, Any], prepared: Prepared) ->
     """
     run = settings["run"]
     path, again = results / RUNS / run / MODEL, f"delete it and train {run} again"
-    _check_extension(settings)
+    check_network(settings["model"], settings["run"])
     model = build(settings["model"], prepared.manifest["classes"], prepared.channels)
     try:
         digest = file_digest(path)
@@ -79,20 +80,29 @@ def load_trained(results: Path, settings: dict[str, Any], prepared: Prepared) ->
     return model
 
 
-def _check_extension(settings: dict[str, Any]) -> None:
-    """Results may come from anywhere: what they say of an extension is compared, and never a reason to run its file."""
-    name, run = settings["model"]["architecture"], settings["run"]
-    if not (wanted := settings["model"].get("extension")):
+def check_network(model: Mapping[str, Any], what: str) -> None:
+    """Refuse a network of an extension that was not named, or has changed.
+
+    Results may come from anywhere: what they say of an extension is compared, and never a reason to run its file.
+
+    Args:
+        model: settings of the network.
+        what: has this network, for the message.
+
+    Raises:
+        UserError: names the file.
+    """
+    name = model["architecture"]
+    if not (wanted := model.get("extension")):
         return
     if not (own := ARCHITECTURES.own.get(name)):
-        file = wanted["file"]
         raise UserError(
-            f"{run}: its network {name} is an extension's, a program that is run only if you name it: "
-            f"--extension {file}"
+            f"{what}: its network {name} is an extension's, a program that is run only if you name it: "
+            f"--extension {wanted['file']}"
         )
     if own.source.code != wanted["code"]:
         raise UserError(
-            f"{own.source.file}: found the code {own.source.code}, but {run} was trained with {wanted['code']}; bring "
+            f"{own.source.file}: found the code {own.source.code}, but {what} was trained with {wanted['code']}; bring "
             "the file back, or train the run again"
         )
 

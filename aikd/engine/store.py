@@ -7,7 +7,7 @@ published lists.
 
 import hashlib
 from collections.abc import Container, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from aikd.errors import UserError
 from aikd.files import leftovers, read_json, replacing, write_json
+from aikd.messages import say
 from aikd.records import data_digest
 from aikd.study.layout import MANIFEST
 
@@ -29,7 +30,8 @@ UNFINISHED = ".unfinished"
 
 AGAIN = "prepare the data again with `aikd prepare`"
 CHECKED = 2**28
-"""Bytes up to which an array is compared with the manifest's hash whenever it is opened: a fraction of a second."""
+"""Bytes up to which an array is compared with the manifest's hash whenever it is opened: a fraction of a second. A
+larger one is when its file is new to this machine, or has changed."""
 
 
 class Facts(BaseModel, strict=True):
@@ -188,7 +190,8 @@ class Prepared:
                 f"{path}: found {array.ndim} dimensions of {array.dtype}, expected {dimensions} of "
                 f"{dtype.__name__}; {AGAIN}"
             )
-        if array.nbytes <= CHECKED and _digest(array) != expected.sha256:
+        small = array.nbytes <= CHECKED
+        if not (_digest(array) == expected.sha256 if small else _known(path, array, expected.sha256)):
             raise UserError(f"{path}: is not the array that the manifest describes; {AGAIN}")
         return array
 
@@ -333,6 +336,22 @@ def _blocks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     """About a million values at a time."""
     size = max(1, 2**20 // max(1, images[:1].size))
     return (images[start : start + size] for start in range(0, len(images), size))
+
+
+def _known(path: Path, array: NDArray[Any], sha256: str) -> bool:
+    """Whether a large array has a hash. Beside its file stands what the file was like when that was last found."""
+    note = path.with_name(f".{path.name}.checked")
+    stat = path.stat()
+    now = {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
+    with suppress(UserError):  # none yet, or damaged: no matter
+        if read_json(note) == now:
+            return True
+    say(f"{path}: comparing {array.nbytes / 1e9:.1f} GB with their hash, once")
+    same = _digest(array) == sha256
+    if same:
+        with suppress(OSError):  # a folder that is only read is compared each time
+            write_json(note, now)
+    return same
 
 
 def _digest(array: NDArray[Any]) -> str:

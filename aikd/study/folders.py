@@ -97,10 +97,19 @@ def scan_or_kept(folder: Path, test_fraction: float) -> Scan:
     if folder.exists() or not path.exists():
         return scan(folder, test_fraction)
     found = read_json(path, "unpack the results again")
+    from pydantic import (
+        TypeAdapter,
+        ValidationError,
+    )  # where nothing was kept, looking at a folder does without
+
     try:
-        return Scan(**found)
-    except TypeError as error:
-        raise UserError(f"{path}: not what a folder held ({error}); unpack the results again") from None
+        return TypeAdapter(Scan).validate_python(found)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise UserError(
+            f"{path}: not what a folder held ({place}: {problem['msg']}); unpack the results again"
+        ) from None
 
 
 def kept_file(folder: str, test_fraction: float) -> Path:

@@ -208,14 +208,52 @@ def test_a_single_wrong_byte_is_noticed(birds: Path, name: str) -> None:
         prepared.images("train"), prepared.labels("train")
 
 
-def test_only_files_that_are_read_in_no_time_are_hashed(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    size = (birds / "train_images.bin").stat().st_size
-    (birds / "train_images.bin").write_bytes(bytes(size))
-    monkeypatch.setattr(store, "CHECKED", size - 1)
-    assert not Prepared.open(birds).images("train")[0].any()
-    monkeypatch.setattr(store, "CHECKED", size)
-    with pytest.raises(UserError, match=r"train_images\.bin: is not the array"):
+@pytest.mark.parametrize("limit", ["small", "large"])
+def test_images_that_are_not_those_of_the_manifest_are_refused(
+    birds: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """A copy that was interrupted may have the right length, and holes of zeros."""
+    path = birds / "train_images.bin"
+    size = path.stat().st_size
+    monkeypatch.setattr(store, "CHECKED", size if limit == "small" else size - 1)
+    assert Prepared.open(birds).images("train")[0].any()
+    path.write_bytes(bytes(size))
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"train_images\.bin: is not the array"):
+            Prepared.open(birds).images("train")
+
+
+def test_a_large_file_is_compared_once_and_again_where_it_has_changed(
+    birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = birds / "train_images.bin"
+    monkeypatch.setattr(store, "CHECKED", path.stat().st_size - 1)
+    said = f"{path}: comparing 0.0 GB with their hash, once\n"
+    for expected in (said, ""):
         Prepared.open(birds).images("train")
+        assert capsys.readouterr().err == expected
+    note = birds / ".train_images.bin.checked"
+    note.write_text("{")
+    os.utime(path, ns=(1, 1))
+    other = birds / "other"
+    shutil.copy2(path, other)
+    for change in (lambda: None, lambda: other.replace(path), lambda: note.write_text("[]")):
+        change()
+        Prepared.open(birds).images("train")
+        assert capsys.readouterr().err == said
+
+
+def test_a_large_file_in_a_folder_that_is_only_read_is_compared_each_time(
+    birds: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(store, "CHECKED", (birds / "train_images.bin").stat().st_size - 1)
+    monkeypatch.setattr(store, "write_json", refuse)
+    for _ in range(2):
+        Prepared.open(birds).images("train")
+    assert capsys.readouterr().err.count("comparing") == 2
 
 
 @pytest.mark.parametrize(

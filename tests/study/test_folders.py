@@ -1,11 +1,13 @@
 """A user's folder of images: classes, counts, and the fingerprint by which changes are noticed."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,16 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from aikd.errors import UserError
-from aikd.study.folders import EXTENSIONS, Scan, fingerprint, held_out, read_tree, scan
+from aikd.study.folders import (
+    EXTENSIONS,
+    Scan,
+    fingerprint,
+    held_out,
+    kept_file,
+    read_tree,
+    scan,
+    scan_or_kept,
+)
 
 Fill = Callable[..., Path]
 
@@ -234,6 +245,30 @@ def test_the_fingerprint_covers_the_test_images(fill: Fill) -> None:
 def test_the_fingerprint_does_not_depend_on_where_the_folder_is(fill: Fill) -> None:
     folder = fill(*(f"a/{name}" for name in FLAT), *(f"b/{name}" for name in reversed(FLAT)))
     assert fingerprint(folder / "a") == fingerprint(folder / "b")
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({"classes": [], "test": 3}, "classes: "),
+        ({"classes": {"a": "many"}, "test": 3}, "classes.a: "),
+        ({"classes": {"a": 3}}, "test: "),
+        ({"classes": {"a": 3}, "test": 3, "passed_over": 1}, "passed_over: "),
+    ],
+)
+def test_what_was_kept_of_a_folder_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any], said: str
+) -> None:
+    """It came in an archive, of which only the hash was compared."""
+    monkeypatch.chdir(tmp_path)
+    file = kept_file("photos", 0.2)
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(kept))
+    with pytest.raises(UserError, match=rf"{file.name}: not what a folder held \({said}"):
+        scan_or_kept(Path("photos"), 0.2)
+    whole = {"classes": {"a": 3}, "test": 3, "passed_over": ["x"], "split": None, "fingerprint": "ab"}
+    file.write_text(json.dumps(whole))
+    assert scan_or_kept(Path("photos"), 0.2) == Scan({"a": 3}, 3, ["x"])
 
 
 def test_looking_at_a_folder_needs_neither_numpy_nor_torch() -> None:

@@ -3,9 +3,8 @@
 Only what stands in an archive whose hash was compared with its receipt is read, and nothing is ever unpacked.
 """
 
-import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aikd.engine.archives import archives_of, in_place
 from aikd.engine.locks import exclusive
@@ -14,9 +13,29 @@ from aikd.errors import UserError
 from aikd.files import read_json
 from aikd.messages import say
 from aikd.study import extensions
+from aikd.study.explain import explaining
+from aikd.study.fields import Name, Section
 from aikd.study.folders import scan
 from aikd.study.layout import MANIFEST
 from aikd.study.resolve import prepared_folder
+
+
+class _Folder(Section):
+    """A source that is a folder of one's own."""
+
+    folder: str
+    test_fraction: float
+    split_seed: int
+    fingerprint: str
+
+
+class _Settings(Section):
+    """What `resolve_data` gives: the shape of it."""
+
+    name: Name
+    source: dict[str, Any]
+    counts: dict[str, int | None]
+    sides: dict[Literal["train", "test"], int | None]
 
 
 def prepare(settings: dict[str, Any], data: Path, workers: int | None = None) -> dict[str, Any]:
@@ -36,9 +55,12 @@ def prepare(settings: dict[str, Any], data: Path, workers: int | None = None) ->
     """
     if missing := [key for key in ("name", "source", "counts", "sides") if key not in settings]:
         raise UserError(f"--settings: lacks {', '.join(missing)}; `aikd settings NAME` prints what is meant")
+    with explaining("--settings", _Settings):
+        _Settings.model_validate(settings)
+    if "folder" in settings["source"]:
+        with explaining("--settings: source", _Folder):
+            _Folder.model_validate(settings["source"])
     name = settings["name"]
-    if not re.fullmatch("[a-z0-9_]+", name):
-        raise UserError(f"--settings: name is {name!r}, allowed are lower-case letters, digits and _")
     extensions.use(settings["source"])
     known = {"folder", "extension"} & settings["source"].keys() or name == "digits" or archives_of(name)
     if not known:

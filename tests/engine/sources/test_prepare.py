@@ -85,8 +85,29 @@ def test_an_archive_that_changed_after_its_receipt_is_refused_even_with_consent(
 
 @pytest.mark.parametrize("name", ["../x", "", "Cub", "a/b"])
 def test_no_name_leads_out_of_the_data(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="--settings: name is "):
+    with pytest.raises(UserError, match=r"--settings\.name: "):
         prepare(SETTINGS | {"name": name, "source": {"folder": "x"}}, tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": 3}, "--settings.name: found 3"),
+        ({"source": None}, "--settings.source: found null"),
+        ({"counts": {"classes": "many"}}, "--settings.counts.classes: found"),
+        ({"sides": {"train": "x"}}, "--settings.sides.train: found"),
+        (
+            {"source": {"folder": "x", "split_seed": 0, "fingerprint": ""}},
+            "--settings: source.test_fraction: ",
+        ),
+        ({"source": {"folder": ["x"]}}, "--settings: source.folder: found"),
+    ],
+)
+def test_settings_of_another_shape_are_one_message(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        prepare(SETTINGS | change, tmp_path / "data")
+    assert said in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -107,8 +107,9 @@ def pixels_of(
 def on_host(images: NDArray[np.uint8] | Packed, transform: Transform) -> bool:
     """Whether images are cut on the host, which rounds resized pixels, and not on the device.
 
-    Small images of one size are copied to the device. Photographs stay in their file, and so do those that happen to
-    have one size and are to be resized: they would fill a device, and a CPU cuts them ten times faster one by one.
+    Small images of one size are copied to the device, and larger ones for padded crops, which therefore have to fit.
+    Photographs stay in their file, and so do those that happen to have one size and are to be resized: they would fill
+    a device, and a CPU cuts them ten times faster one by one.
     """
     return isinstance(images, Packed) or (transform.crop == "resized" and max(images.shape[2:]) > LARGE)
 

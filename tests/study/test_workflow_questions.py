@@ -103,6 +103,29 @@ def test_tables_and_figures_are_made_of_metrics() -> None:
     assert inputs == [f"results/demo/runs/{run}/metrics.json" for run in runs]
 
 
+def test_preparing_asks_for_more_memory_with_each_attempt(paper: Workflow) -> None:
+    asked = SimpleNamespace(dataset="cub200")
+    assert [paper.prepare_memory(asked, attempt) for attempt in (1, 2, 3)] == [1500, 2700, 3900]
+
+
+def test_preparing_an_extensions_data_set_has_room_for_it_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("noise.py").write_text(
+        "from aikd.extend import DataSet, Transform, data_set\n\n"
+        "FACTS = DataSet(label='N', category='coarse', classes=10, train=90_000, test=10_000,\n"
+        "    transform=Transform(size=96))\n\n\n"
+        "@data_set('noise', FACTS)\n"
+        "def noise(): ...\n"
+    )
+    study = {"name": "own", "extensions": ["noise.py"], "methods": {"baseline": {}}}
+    study |= {"data": {"noise": {"models": ["resnet18"]}}, "models": {"resnet18": {"label": "R"}}}
+    found = Workflow(study).prepare_memory(SimpleNamespace(dataset="noise"), 1)
+    assert found == 300 + 1200 + 2 * 100_000 * 3 * 96**2 // 10**6
+    extensions.activate([])
+
+
 def test_t_sne_is_made_of_predictions_of_students_and_their_superior_model(demo: Workflow) -> None:
     methods = ("cskd", "baseline", "tfkd", "pskd", "aikd")
     files = [f"results/demo/runs/digits/preact_resnet18/{m}/seed0/predictions.safetensors" for m in methods]

@@ -45,7 +45,7 @@ rule prepare:
         "../../envs/aikd.yaml"
     threads: 64
     resources:
-        mem_mb=1500,
+        mem_mb=w.prepare_memory,
     params:
         settings=w.data_settings,
     shell:

@@ -21,7 +21,8 @@ BATCH = {32: 128 * 32**2, 224: 32 * 224**2}
 HEADROOM = 1.2
 """Measurements are of one machine; a request that is too low kills the job."""
 RESIDENT_IMAGE = 64 * 64 * 3
-"""Bytes of an image of a 32-pixel set as stored, at most. Photographs stay on the disk and are mapped in."""
+"""Bytes of an image of a 32-pixel set as stored, at most; those with padded crops of any size stay in memory, too.
+Photographs stay on the disk and are mapped in."""
 
 
 @cache
@@ -44,5 +45,6 @@ def memory(settings: dict[str, Any], dataset: DataSet) -> int:
     pixels: int = settings["recipe"]["batch_size"] * side**2
     width = (model.get("width") or 64) / 64 * (model.get("growth") or 32) / 32
     network = (peak - LIBRARIES) * width * pixels / BATCH[32 if model["architecture"] in SMALL else 224]
-    images: float = 0 if dataset.stored_side else (dataset.train + dataset.test) * RESIDENT_IMAGE / 2**20
+    mapped = dataset.stored_side and settings["data"]["transform"]["crop"] == "resized"
+    images: float = 0 if mapped else (dataset.train + dataset.test) * max(RESIDENT_IMAGE, 3 * side**2) / 2**20
     return math.ceil(HEADROOM * (LIBRARIES + network + images) * 2**20 / 10**6)

@@ -55,8 +55,6 @@ def train(
     ends in the same model as if nothing had happened. The last state stays until `predict` has used the results, so
     that results that are lost before are written again from it.
 
-    The caller has the run's folder for itself, as far as it can tell.
-
     Args:
         settings: the run's resolved settings.
         results: the study's results, where the superior model is found, too.
@@ -64,17 +62,15 @@ def train(
         evaluate_every: epochs between two looks at the evaluation set.
         save_every: epochs between two states on disk, and what a killed process may lose.
         gpu: name of the GPU that this process has, for the summary.
-        signals: those that ask this process to end; none: it heeds none.
+        signals: those that ask this process to end.
         compiled: whether networks are compiled for the steps of training.
         reporter: is told how far the run is.
         tensorboard: write the history as TensorBoard's files, too, in `tensorboard` within the results.
         anew: remove the results of an earlier training, and what it left behind, before the first epoch.
-        alone: whether a lock says that no other process is at work on the run; without one, half-written files stay, as
-            they may be another's.
+        alone: whether a lock keeps all others off the run; without one, half-written files, maybe another's, stay.
 
     Raises:
-        UserError: the data or the superior model do not fit the settings, a loss is not finite, or networks are to be
-            compiled where they cannot be.
+        UserError: data or superior model do not fit the settings, a loss is not finite, or nothing can be compiled.
         Interrupted: a signal came before the end of the last epoch; the last finished one is saved.
     """
     started = time.monotonic()
@@ -85,7 +81,6 @@ def train(
         check_compiler(device)
     prepared = open_data(settings, data)
     superior, inputs = _inputs(settings, results, prepared)
-    identity = {"settings": settings, "inputs": inputs}
     folder = results / RUNS / settings["run"]
     folder.mkdir(parents=True, exist_ok=True)
     if alone:
@@ -93,7 +88,8 @@ def train(
     trainer = Trainer(settings, prepared, superior, device, evaluate_every, compiled)
     if anew:  # not before it is certain that training can begin
         discard(folder)
-    attempt = Attempt(folder, identity, trainer, save_every, started, signals or Signals(), alone)
+    identity, signals = {"settings": settings, "inputs": inputs}, signals or Signals()
+    attempt = Attempt(folder, identity, trainer, save_every, started, signals, alone)
     _train(trainer, attempt, reporter, results / TENSORBOARD / settings["run"] if tensorboard else None)
     if reporter:
         reporter.does("writes its results")

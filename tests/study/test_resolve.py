@@ -29,7 +29,7 @@ RECIPE: dict[str, Any] = {
     "channels_last": False,
 }
 TRANSFORM: dict[str, Any] = {
-    "size": 16,
+    "size": 6,
     "crop": "resized",
     "padding": 2,
     "flip": True,

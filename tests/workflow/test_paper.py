@@ -106,10 +106,13 @@ def test_rules_can_be_listed_without_a_target(fresh: Project) -> None:
 def test_a_key_that_stands_twice_is_refused_before_snakemake_keeps_the_second(
     fresh: Project, study: str | None
 ) -> None:
-    text = (fresh.root / "config.yaml").read_text() + "\nrecipe: {epochs: 3, milestones: [1]}\n"
-    (fresh.root / (study or "config.yaml")).write_text(text)
-    done = fresh.snakemake("-n", "table_4", study=study)
+    file, before = fresh.root / (study or "config.yaml"), (fresh.root / "config.yaml").read_text()
+    file.write_text(f"{before}\nrecipe: {{epochs: 3, milestones: [1]}}\n")
+    try:
+        done = fresh.snakemake("-n", "table_4", study=study)
+    finally:  # others plan in this copy, too
+        (fresh.root / "config.yaml").write_text(before)
     assert done.returncode != 0
-    assert f"{study or 'config.yaml'}: not YAML: line " in done.stdout
+    assert f"{file.name}: not YAML: line " in done.stdout
     assert "the key 'recipe' stands twice" in done.stdout
     assert "Traceback" not in done.stdout

@@ -26,8 +26,8 @@ from aikd.study.schema import Calibration, ModelEntry, Study
 from aikd.study.specs import CurvesSpec, FigureSpecs, HeatmapSpec, LearningSpec, ReliabilitySpec, TsneSpec
 
 LOGITS = (
-    "AI-KD's critic reads raw logits here, as section 4.2 has it. On real CIFAR-100 at a small scale the default of such "
-    "critics pushed the student's logits slightly away from the superior model's in two of three epochs, and in two "
+    "AI-KD's critic reads raw logits here, as section 4.2 has it. On real CIFAR-100 at a small scale the default of "
+    "these pushed the student's logits slightly away from the superior model's in two of three epochs, and in two "
     "studies of three seeds AI-KD had a higher mean error with it than without, in one of them within noise. Whether "
     "that holds at other scales or settings is not known (docs/critic.md of the project)."
 )

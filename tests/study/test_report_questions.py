@@ -108,10 +108,10 @@ def test_what_is_not_seen_does_not(changes: dict[str, Any]) -> None:
 def test_what_a_machine_lacks_to_set_the_document_is_compared(
     demo: Workflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where no document was made before
     assert demo.lacking(None) == (missing() or "")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert demo.lacking(None).startswith("LaTeX is not installed")
-    monkeypatch.chdir(tmp_path)
     Path(demo.results).mkdir(parents=True)
     Path(demo.results, "paper.pdf").touch()
     assert demo.lacking(None) == ""
